@@ -1,0 +1,1 @@
+"""Account SIDs and tokens."""

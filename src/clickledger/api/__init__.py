@@ -1,0 +1,1 @@
+"""The wire: authentication, JSON and XML, paging, errors, one module per resource."""

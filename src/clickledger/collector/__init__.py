@@ -1,0 +1,1 @@
+"""The hot path: parse, look up, append, answer."""

@@ -1,0 +1,1 @@
+"""The control database: tables and migrations."""

@@ -1,0 +1,1 @@
+"""A raw request becomes the columns of a click: pure, named steps."""

@@ -1,0 +1,1 @@
+"""The Job: states, identity, progress, retry, replay."""

@@ -1,0 +1,1 @@
+"""Brands, partners, programs, ads and links, and the directory the collector uses."""

@@ -1,0 +1,1 @@
+"""The durable append-only log between collector and loader; README.md is its specification."""

@@ -1,0 +1,10 @@
+"""``clickledger account``."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _account() -> None:
+    """Placeholder until its commands land."""

@@ -1,0 +1,10 @@
+"""``clickledger ad``."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _ad() -> None:
+    """Placeholder until its commands land."""

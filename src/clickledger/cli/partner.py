@@ -1,0 +1,10 @@
+"""``clickledger partner``."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _partner() -> None:
+    """Placeholder until its commands land."""

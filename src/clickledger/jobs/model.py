@@ -1,8 +1,21 @@
 """The Job: a request for a file, as the wire shows it and as the worker drives it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
+
+from clickledger.exports.model import ClickExportRequest, ResultFormat, SliceDone
+
+#: What a job asks for belongs to the part that fulfils it; jobs stand above exports.
+__all__ = [
+    "CLICK_EXPORT",
+    "REPLAYABLE",
+    "ClickExportRequest",
+    "Job",
+    "ResultFormat",
+    "SliceDone",
+    "State",
+]
 
 
 class State(StrEnum):
@@ -20,43 +33,6 @@ class State(StrEnum):
 REPLAYABLE = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 CLICK_EXPORT = "ClickExport"
-
-
-class ResultFormat(StrEnum):
-    """File formats of an export."""
-
-    CSV = "CSV"
-    JSON = "JSON"
-    XML = "XML"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClickExportRequest:
-    """Parameters of one ClickExport after normalising; equal requests are one job."""
-
-    account_sid: str
-    program_id: int
-    #: A day of ``time_zone``; an omitted date has been resolved to the program's today.
-    date: date
-    #: IANA name.
-    time_zone: str
-    #: Sorted and distinct; empty: all.
-    ad_ids: tuple[int, ...] = ()
-    media_ids: tuple[int, ...] = ()
-    #: True: only unique clicks; False: only repeats; None: both.
-    unique_click: bool | None = None
-    result_format: ResultFormat = ResultFormat.CSV
-    #: Names of extra columns (ours), in order; empty: exactly the 42.
-    columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SliceDone:
-    """One finished slice of a run: what a resume does not do again."""
-
-    index: int
-    rows: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

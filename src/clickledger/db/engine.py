@@ -1,0 +1,234 @@
+"""The control database: opening it, and bringing its tables up to date.
+
+Readers: ``with engine.connect() as connection``; they never wait for a writer on SQLite.
+Writers: ``with engine.begin() as connection``; they queue. A database that cannot answer is an
+UnavailableError, one whose bytes are damaged a CorruptedError; what remains SQLAlchemy's is a
+broken constraint (IntegrityError) or a mistake of ours.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from alembic import command, config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from clickledger.config import DataFolder, Settings
+from clickledger.errors import CorruptedError, InvalidInputError, UnavailableError
+
+#: How long a writer waits for its turn, in seconds.
+WAIT_S = 15.0
+
+#: Any constant: two programs that migrate one PostgreSQL database at once take turns.
+_MIGRATION_LOCK = 0x636C69636B
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def control_url(settings: Settings, folder: DataFolder) -> URL:
+    """Name the control database: the one that is set, else SQLite in the data folder."""
+    if not settings.database_url:
+        return URL.create("sqlite", database=str(folder.control_db.absolute()))
+    try:
+        return make_url(settings.database_url)
+    except exc.ArgumentError:
+        raise InvalidInputError.of("database_url", "is not an SQLAlchemy URL") from None
+
+
+def open_engine(url: str | URL, *, wait_s: float = WAIT_S) -> Engine:
+    """Open the control database; nothing is sent to it before the first use.
+
+    For SQLite a file that is missing is not made: that is left to ``migrate``. Safe for use
+    from many threads; every process opens its own.
+
+    Raises:
+        InvalidInputError: the driver for this URL is not installed.
+    """
+    url = make_url(url)
+    try:
+        if url.get_backend_name() == "sqlite":
+            engine = _open_sqlite(url, wait_s)
+        else:
+            engine = create_engine(url, pool_pre_ping=True)
+    except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise InvalidInputError.of(
+            "database_url", f"{error}; for PostgreSQL install clickledger[postgresql]"
+        ) from error
+    event.listen(engine, "handle_error", _tell)
+    return engine
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Open a connection for reading several tables as they were at one instant."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":  # every transaction of SQLite is a snapshot
+            yield connection
+        else:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """How far a database has been migrated."""
+
+    #: What the database is at; empty: no migration ever ran.
+    current: str
+    #: What this version of the program needs.
+    needed: str
+
+    @property
+    def behind(self) -> bool:
+        """Whether ``migrate`` has something to do."""
+        return self.current != self.needed
+
+
+def check(engine: Engine) -> Revision:
+    """Tell how far the database has been migrated, changing nothing."""
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    needed = ScriptDirectory.from_config(_alembic()).get_current_head()
+    return Revision(current=current or "", needed=needed or "")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to date: all missing migrations in one transaction, or none.
+
+    A SQLite file that is missing is made. Programs that migrate at once take turns.
+    """
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+        settings = _alembic()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")
+
+
+def _alembic() -> config.Config:
+    settings = config.Config()
+    settings.set_main_option("script_location", "clickledger.db:migrations")
+    settings.set_main_option("path_separator", "os")
+    return settings
+
+
+class _TurnTakingEngine(Engine):
+    """An engine whose ``begin`` takes SQLite's write lock at once.
+
+    A transaction that reads first and then writes would otherwise fail, at once and whatever
+    the waiting time, when another one has written in between.
+    """
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a connection with a transaction that writes."""
+        with (
+            self.connect().execution_options(clickledger_writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+
+def _open_sqlite(url: URL, wait_s: float) -> Engine:
+    made = create_engine(url, connect_args={"timeout": wait_s, "isolation_level": None})
+    engine = _TurnTakingEngine(made.pool, made.dialect, made.url)
+    path = _sqlite_file(url)
+    if path is not None:
+        watch = _SqliteFile(path)
+        event.listen(engine, "do_connect", watch.connect)
+        event.listen(engine, "connect", watch.remember)
+        event.listen(engine, "checkout", watch.recheck)
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _sqlite_file(url: URL) -> Path | None:
+    in_memory = not url.database or url.database == ":memory:"
+    return None if in_memory else Path(str(url.database))
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Make the file when it is missing, and set what the file itself remembers: WAL."""
+    path = _sqlite_file(engine.url)
+    if path is None:
+        return
+    try:
+        path.touch(mode=0o600)
+        with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    except (OSError, sqlite3.OperationalError) as error:
+        raise UnavailableError(f"the control database cannot be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise CorruptedError(f"the control database is damaged: {error}") from error
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin(connection: Connection) -> None:
+    """Open the transaction ourselves: the driver would do so only before the first write."""
+    writes = connection.get_execution_options().get("clickledger_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class _SqliteFile:
+    """Keeps an engine on the file that bears the name, and never makes one.
+
+    An open connection would go on with a file that was deleted or replaced by a backup, and
+    what it then wrote would be lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def connect(
+        self,
+        _dialect: object,
+        _record: ConnectionPoolEntry,
+        arguments: list[str],
+        options: dict[str, object],
+    ) -> None:
+        """Have the driver open an existing file only."""
+        arguments[0] = f"file:{quote(str(self._path))}?mode=rw"
+        options["uri"] = True
+
+    def remember(self, _connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        """Note which file a new connection has opened."""
+        record.info["file"] = self._identity()
+
+    def recheck(
+        self, _connection: sqlite3.Connection, record: ConnectionPoolEntry, _proxy: object
+    ) -> None:
+        """Have a connection opened anew when its file no longer bears the name."""
+        if record.info["file"] != self._identity():
+            raise exc.DisconnectionError("the database file was replaced")
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _tell(context: ExceptionContext) -> Exception | None:
+    """Turn what the driver raised into an error of ours, where a caller can act on it."""
+    original = context.original_exception
+    if isinstance(original, sqlite3.DatabaseError):
+        code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGED:
+            return CorruptedError(f"the control database is damaged: {original}")
+    if isinstance(context.sqlalchemy_exception, exc.OperationalError):
+        return UnavailableError(f"the control database does not answer: {original}")
+    return None

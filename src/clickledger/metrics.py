@@ -45,7 +45,7 @@ class Metrics:
             buckets=_REDIRECT_BUCKETS,
             registry=registry,
         )
-        self.commit_clicks = Counter(
+        self.commits = Counter(
             "clickledger_spool_commits",
             "Group commits to the spool.",
             registry=registry,

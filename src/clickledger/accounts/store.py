@@ -4,6 +4,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select, update
 
@@ -81,9 +82,9 @@ class Accounts:
             raise UnauthenticatedError("the account SID or the token is wrong")
         return _account(row)
 
-    def get(self, sid: str) -> Account:
-        """Return one account; NotFoundError when there is none."""
-        row = self._find(sid)
+    def get(self, sid: str, connection: Connection | None = None) -> Account:
+        """Return one account, as ``connection`` sees it; NotFoundError when there is none."""
+        row = self._find(sid, connection)
         if row is None:
             raise NotFoundError(f"there is no account {sid!r}")
         return _account(row)
@@ -114,17 +115,18 @@ class Accounts:
             )
         return account, token
 
-    def _find(self, sid: str) -> Row[tuple[object, ...]] | None:
+    def _find(self, sid: str, connection: Connection | None = None) -> Row[Any] | None:
+        if connection is None:
+            with self._engine.connect() as own:
+                return self._find(sid, own)
         asked = sid if _SID.fullmatch(sid) else _NOBODY
-        with self._engine.connect() as connection:
-            return connection.execute(
-                select(tables.accounts).where(tables.accounts.c.sid == asked)
-            ).one_or_none()
+        query = select(tables.accounts).where(tables.accounts.c.sid == asked)
+        return connection.execute(query).one_or_none()
 
 
 def _keyed(key: bytes, token: str) -> bytes:
     return hmac.digest(key, token.encode("utf-8", "surrogatepass"), "sha256")
 
 
-def _account(row: Row[tuple[object, ...]]) -> Account:
+def _account(row: Row[Any]) -> Account:
     return Account(sid=row.sid, kind=row.kind, name=row.name, time_zone=row.time_zone)

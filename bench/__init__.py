@@ -1,0 +1,1 @@
+"""The figures behind every claim of speed or size: ``make bench``."""

@@ -1,0 +1,153 @@
+"""Durable redirects per second, beside nginx answering 302 with an ordinary access log.
+
+Each counted redirect must be in the lake afterwards.
+"""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.load import WrkResult, wrk
+from bench.report import Figure, as_json, show
+from clickledger.testing.installation import Installation, free_port
+
+#: Debian packages without which these figures cannot be had.
+PACKAGES = {"nginx": "nginx-light", "wrk": "wrk"}
+SECONDS = 8
+#: A backlog that takes longer than this to drain is not drained.
+_DRAIN_WITHIN_S = 240.0
+
+
+def missing_packages() -> list[str]:
+    """Name the Debian packages this benchmark lacks."""
+    return [package for command, package in PACKAGES.items() if shutil.which(command) is None]
+
+
+@contextlib.contextmanager
+def nginx(folder: Path) -> Iterator[str]:
+    """Run nginx: one worker, ``return 302``, combined access log; yield its URL."""
+    port = free_port()
+    (folder / "logs").mkdir(parents=True)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"""worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
+        events {{ worker_connections 4096; }}
+        http {{
+          access_log {folder}/access.log combined; keepalive_requests 1000000000;
+          server {{
+            listen 127.0.0.1:{port} backlog=4096;
+            location / {{ return 302 https://shop.example/p?irclickid=x&irgwc=1; }}
+          }}
+        }}""",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(folder)])
+    try:
+        time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(folder: Path, role: str, connections: tuple[int, ...]) -> list[Figure]:
+    """Measure one role at each number of connections, nginx and ours in turn."""
+    server = Installation(folder / role)
+    brand = server.make()
+    server.start(role=role)
+    figures = []
+    counted = 0
+    try:
+        # Not counted: caches fill and code paths warm up on both sides.
+        counted += wrk(f"{server.url}/", brand.links[0], connections=64, seconds=2).requests
+        for number in connections:
+            with nginx(folder / f"nginx-{role}-{number}") as url:
+                baseline = wrk(url, brand.links[0], connections=number, seconds=SECONDS)
+            result = wrk(f"{server.url}/", brand.links[0], connections=number, seconds=SECONDS)
+            counted += result.requests
+            figures += [*_speed(role, number, result, baseline)]
+        stopped = server.stop()
+        drained = time.perf_counter()
+        stored = drain(server, counted)
+        drained = time.perf_counter() - drained
+    finally:
+        server.kill()
+    figures.append(
+        Figure(
+            name=f"redirects counted by wrk that are in the lake ({role})",
+            value=float(min(stored, counted)),
+            unit="clicks",
+            bar="= all counted",
+            met=stored >= counted and stopped == 0,
+            baseline=float(counted),
+            baseline_name="counted",
+            notes={"stored": stored, "drain_seconds": round(drained, 1)},
+        )
+    )
+    return figures
+
+
+def _speed(role: str, connections: int, ours: WrkResult, nginx: WrkResult) -> Iterator[Figure]:
+    share, p99_ms = (0.20, 10.0) if role == "collector" else (0.12, 25.0)
+    held = connections == 64
+    yield Figure(
+        name=f"durable redirects ({role}, {connections} connections)",
+        value=ours.per_second,
+        unit="/s",
+        bar=f">= {share:.2f} x baseline" if held else "",
+        met=ours.per_second >= share * nginx.per_second if held else None,
+        baseline=nginx.per_second,
+        baseline_name="/s nginx",
+        notes={"errors": ours.errors, "nginx_errors": nginx.errors},
+    )
+    yield Figure(
+        name=f"p99 ({role}, {connections} connections)",
+        value=ours.p99_ms,
+        unit="ms",
+        bar=f"<= {p99_ms:.0f} ms" if held else "",
+        met=ours.p99_ms <= p99_ms if held else None,
+        baseline=nginx.p99_ms,
+        baseline_name="ms nginx",
+    )
+
+
+def drain(server: Installation, expected: int) -> int:
+    """Let a worker load what is spooled; return the clicks in the lake."""
+    server.start(role="worker")
+    deadline = time.monotonic() + _DRAIN_WITHIN_S
+    stored = 0
+    while stored < expected and time.monotonic() < deadline:
+        time.sleep(0.5)
+        stored = int(str(server.count()["raw"]))
+    server.stop()
+    return stored
+
+
+def run() -> list[Figure]:
+    """Measure both roles."""
+    with tempfile.TemporaryDirectory(prefix="clickledger-bench-") as folder:
+        alone = measure(Path(folder), "collector", (64, 512))
+        everything = measure(Path(folder), "all", (64,))
+    by_name = {figure.name: figure.value for figure in alone}
+    few = by_name["durable redirects (collector, 64 connections)"]
+    many = by_name["durable redirects (collector, 512 connections)"]
+    no_lower = Figure(
+        name="512 connections against 64 (collector)",
+        value=many,
+        unit="/s",
+        bar=">= at 64 connections",
+        met=many >= few,
+        baseline=few,
+        baseline_name="/s at 64",
+    )
+    return [*alone, no_lower, *everything]
+
+
+if __name__ == "__main__":
+    found = run()
+    show("durable redirects", found)
+    print(as_json(found))

@@ -25,6 +25,14 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on stdout.")
 ]
 
+#: ``--account SID``: whose thing it is; not needed while there is only one brand.
+Account = Annotated[
+    str | None,
+    typer.Option(
+        "--account", metavar="SID", help="Advertiser account; default: the only one there is."
+    ),
+]
+
 
 def data_folder(root: Path) -> DataFolder:
     """Name the data folder at ``root``; NotFoundError when there is none."""

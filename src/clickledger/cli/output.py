@@ -34,7 +34,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console().print(table, markup=False)
 
 
-def print_fields(fields: Sequence[tuple[str, object]]) -> None:
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print one thing as a name and a value per line."""
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
@@ -42,6 +42,11 @@ def print_fields(fields: Sequence[tuple[str, object]]) -> None:
     for name, value in fields:
         table.add_row(name, _cell(value))
     console().print(table, markup=False)
+
+
+def print_note(text: str) -> None:
+    """Print one sentence below what was printed."""
+    console().print(text, style="dim", markup=False)
 
 
 def _cell(value: object) -> str:

@@ -221,6 +221,16 @@ def vanity_path(field: str, text: str) -> str:
     return text
 
 
+def tracking_url(public_url: str, partner_id: int, ad_id: int, program_id: int) -> str:
+    """Return the tracking link of a partner for an ad."""
+    return f"{public_url.rstrip('/')}/c/{partner_id}/{ad_id}/{program_id}"
+
+
+def vanity_url(public_url: str, path: str) -> str:
+    """Return the address of a vanity link."""
+    return public_url.rstrip("/") + path
+
+
 def _check_tokens(field: str, text: str) -> None:
     for token in _TOKEN.findall(text):
         if token not in TOKENS:

@@ -134,6 +134,11 @@ class DataFolder:
         return self.root / "watermark.json"
 
     @property
+    def worker_status(self) -> Path:
+        """What the worker process last said of itself."""
+        return self.root / "worker.json"
+
+    @property
     def results(self) -> Path:
         """Files that finished jobs wrote."""
         return self.root / "results"

@@ -94,7 +94,7 @@ def check(engine: Engine) -> Revision:
     """Tell how far the database has been migrated, changing nothing."""
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    needed = ScriptDirectory.from_config(_alembic()).get_current_head()
+    needed = ScriptDirectory.from_config(alembic_settings()).get_current_head()
     return Revision(current=current or "", needed=needed or "")
 
 
@@ -108,12 +108,13 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
-        settings = _alembic()
+        settings = alembic_settings()
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
 
 
-def _alembic() -> config.Config:
+def alembic_settings() -> config.Config:
+    """Point Alembic at the migrations inside this package."""
     settings = config.Config()
     settings.set_main_option("script_location", "clickledger.db:migrations")
     settings.set_main_option("path_separator", "os")

@@ -54,11 +54,11 @@ def upgrade() -> None:
         sa.Column("name", sa.String(255), nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_partners"),
+        sa.UniqueConstraint("sid", name="uq_partners_sid"),
         sa.ForeignKeyConstraint(["sid"], ["accounts.sid"], name="fk_partners_sid"),
         sa.ForeignKeyConstraint(
             ["advertiser_sid"], ["accounts.sid"], name="fk_partners_advertiser_sid"
         ),
-        sa.UniqueConstraint("sid", name="uq_partners_sid"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_partners_advertiser_sid", "partners", ["advertiser_sid"])

@@ -246,7 +246,7 @@ class Steps:
         try:
             return step()
         except Exception as error:  # noqa: BLE001 - a failed try is an outcome, whatever failed
-            _log.exception("try failed", job=attempt.job_id, run=attempt.run)
+            report("try failed", error, job=attempt.job_id, run=attempt.run)
             return ("fail", reason_of(error))
 
     def _check_halt(self) -> None:
@@ -264,6 +264,14 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"an unexpected {type(error).__name__}; the worker's log says more"
+
+
+def report(event: str, error: Exception, **facts: object) -> None:
+    """Log a failure: what we raise on purpose in one line, a surprise with its traceback."""
+    if isinstance(error, ClickledgerError):
+        _log.warning(event, reason=str(error), **facts)
+    else:
+        _log.error(event, exc_info=error, **facts)
 
 
 def _text(instant: Micros) -> str:

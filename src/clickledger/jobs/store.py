@@ -111,7 +111,7 @@ class Jobs:
 
     def get(self, account_sid: str, job_id: str) -> Job:
         """Return a job of this account; NotFoundError when there is none, or it is another's."""
-        return _present(self._find(jobs.c.id == job_id, jobs.c.account_sid == account_sid), job_id)
+        return _present(self._find(_is(job_id), jobs.c.account_sid == account_sid), job_id)
 
     def find(self, job_id: str) -> Job:
         """Return a job of any account, for the operator; NotFoundError when there is none."""

@@ -22,7 +22,7 @@ from clickledger.jobs import results, rules
 from clickledger.jobs.lease import Lease
 from clickledger.jobs.model import Attempt, State, Unfinished
 from clickledger.jobs.runs import Runs
-from clickledger.jobs.steps import Exporter, Halted, Outcome, Steps, reason_of
+from clickledger.jobs.steps import Exporter, Halted, Outcome, Steps, reason_of, report
 from clickledger.jobs.workflows import Workflows
 from clickledger.metrics import Metrics
 
@@ -66,7 +66,9 @@ class JobWorker:
         settings: Settings,
         metrics: Metrics,
         clock: SteadyClock,
+        poll_s: float = _POLL_S,
     ) -> None:
+        self._poll_s = poll_s
         self._folder = folder
         self._clock = clock
         self._metrics = metrics
@@ -143,8 +145,8 @@ class JobWorker:
         while not self._halt.is_set():
             try:
                 self.purge()
-            except Exception:  # noqa: BLE001 - the next day tries again, whatever it was
-                _log.exception("purge failed")
+            except Exception as error:  # noqa: BLE001 - the next day tries again, whatever it was
+                report("purge failed", error)
             self._halt.wait(_PURGE_S)
 
     def _dispatch_loop(self) -> None:
@@ -154,9 +156,9 @@ class JobWorker:
                 self._trouble = ""
             except Exception as error:  # noqa: BLE001 - one bad look must not end the looking
                 if not self._trouble:
-                    _log.exception("dispatch failed")
+                    report("dispatch failed", error)
                 self._trouble = reason_of(error)
-            self._halt.wait(_POLL_S)
+            self._halt.wait(self._poll_s)
 
     def _dispatch(self) -> None:
         """Look at every unfinished job once: end what is over, start what is due."""

@@ -67,6 +67,9 @@ class Workflows:
             executor_id=_EXECUTOR_ID,
             log_level="WARNING",
             enable_otlp=False,
+            # We send no notifications, so a look at them costs nothing; its pause is what
+            # `close` waits for.
+            notification_listener_polling_interval_sec=0.1,
         )
         try:
             DBOS(config=settings)

@@ -72,6 +72,60 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """A batch that cannot be believed: reported with what is left of it, never skipped in silence.
+
+    Reading the same place again gives the same answer, so its row key is stable.
+    """
+
+    spool_id: str
+    #: Of the batch. For ``missing``, and ``unreadable`` as a whole segment, the last acknowledged
+    #: batch that is lost; 0 when not even that is known.
+    sequence: int
+    #: As its header says; 0 when the header cannot be read either.
+    clicks: int
+    #: ``bad_header``, ``bad_checksum``, ``unreadable`` or ``missing``.
+    reason: str
+    #: A sentence for people.
+    detail: str
+    #: Of the batch's first click, when its header can be read.
+    first_received: Micros | None
+    #: Header and payload as they were found; empty when the file gives nothing back.
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """What one read of a spool found: batches in order, and what was set aside among them."""
+
+    #: Checksums verified, sequence numbers ascending.
+    batches: tuple[Batch, ...]
+    corrupted: tuple[SetAside, ...]
+    #: Everything through this number is in this chunk or was before it.
+    last_sequence: int
+    #: Once this chunk is loaded, nothing received before this instant can follow from this spool.
+    #: ``NOTHING_FOLLOWS`` when the spool's process has ended and this chunk is its last.
+    low_water: Micros
+    #: Whether there was nothing more to read.
+    exhausted: bool
+
+
+#: The low-water mark of a spool that holds nothing back any more.
+NOTHING_FOLLOWS: Micros = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What one release took out of a spool."""
+
+    segments: int
+    batches: int
+    clicks: int
+    #: Whether the spool itself is gone: its process had ended and all of it was loaded.
+    spool_removed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What remains of a batch when its payload is removed; kept 90 days by default."""
 

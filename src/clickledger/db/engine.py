@@ -187,7 +187,8 @@ class _SqliteFile:
     """Keeps an engine on the file that bears the name, and never makes one.
 
     An open connection would go on with a file that was deleted or replaced by a backup, and
-    what it then wrote would be lost.
+    what it then wrote would be lost. SQLite's own rule remains: whoever puts a backup back
+    removes the files ``-wal`` and ``-shm`` beside it, which belong to the old one.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,212 @@
+"""The process that writes an export: ``python -m clickledger.exports.writer``.
+
+A process of its own, so that its memory is bounded and goes back to the system, its priority is
+low, and killing it harms nothing. It reads an ``Order`` from stdin, writes slices with as many
+single-threaded query engines as told, and reports each slice, in order, on stdout once it is
+durable. It ends when its parent does. It imports little: no Arrow, no Delta.
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import platform
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from clickledger import supervisor
+from clickledger.errors import ClickledgerError, CorruptedError
+from clickledger.exports import orders, parts, queries
+from clickledger.exports.cells import cells
+from clickledger.exports.formats.registry import FORMATS
+
+_CHUNK = 1024 * 1024
+
+#: Number of ioprio_set(2) by machine, and its arguments: this process, lowest best-effort level.
+#: Not the idle class: behind a busy loader an export would never end.
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_LOWEST = (2 << 13) | 7
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Writing:
+    """Writes the parts of one order."""
+
+    def __init__(self, order: orders.Order, report: Callable[[orders.Report], None]) -> None:
+        self._order = order
+        self._plan = order.plan
+        self._report = report
+        self._folder = Path(order.folder)
+        self._format = FORMATS[order.plan.request.result_format]
+        #: Slice and its rows, or what went wrong.
+        self._written: queue.Queue[tuple[int, int] | Exception] = queue.Queue()
+        self._todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+        #: Rows of slices that were written before their turn.
+        self._waiting: dict[int, int] = {}
+        self._sha256 = hashlib.sha256()
+
+    def run(self) -> None:
+        """Write every part that is not there yet, and report."""
+        plan = self._plan
+        finished = {one.index: one for one in self._order.finished}
+        for index in range(len(plan.slices)):
+            if index not in finished:
+                self._todo.put(index)
+        for number in range(min(self._order.parallel, self._todo.qsize())):
+            threading.Thread(target=self._write_slices, args=(number,), daemon=True).start()
+        rows, head = 0, 0
+        if plan.exact:
+            head = self._write_text(0, self._head(plan.rows))
+        for index in range(len(plan.slices)):
+            if index in finished:
+                rows += finished[index].rows
+            else:
+                done = self._seal(index, self._await(index), is_first=rows == 0)
+                rows += done.rows
+                self._report(done)
+            if plan.exact:
+                self._hash(index + 1)
+        if not plan.exact:
+            head = self._write_text(0, self._head(rows))
+            for index in range(len(plan.slices)):
+                self._hash(index + 1)
+        foot = self._write_text(len(plan.slices) + 1, self._format.foot(rows))
+        self._report(
+            orders.Finished(sha256=self._sha256.hexdigest(), rows=rows, head=head, foot=foot)
+        )
+
+    def _write_slices(self, number: int) -> None:
+        """Take slices one after the other and write each to a file without its final name."""
+        try:
+            with self._engine(number) as connection:
+                while True:
+                    index = self._todo.get_nowait()
+                    self._written.put((index, self._copy(connection, index)))
+        except queue.Empty:
+            return
+        except Exception as error:  # noqa: BLE001 - raised again where parts are put in order
+            self._written.put(error)
+
+    def _engine(self, number: int) -> duckdb.DuckDBPyConnection:
+        scratch = Path(self._order.scratch, str(number))
+        scratch.mkdir(parents=True, exist_ok=True)
+        return duckdb.connect(
+            config={
+                "threads": 1,  # rows keep their order without being held back
+                "memory_limit": f"{self._order.memory_mb}MB",
+                "temp_directory": str(scratch),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
+
+    def _copy(self, connection: duckdb.DuckDBPyConnection, index: int) -> int:
+        plan = self._plan
+        piece = plan.slices[index]
+        row = cells(plan.columns, piece.offset_seconds, hide_sub_ids=plan.hide_sub_ids)
+        select = self._format.select(row, plan.formula_guard)
+        rows = queries.slice_rows(plan, piece, select)
+        path = str(self._unfinished(index + 1))
+        answer = connection.execute(queries.copy(rows, path, self._format.copy_options)).fetchone()
+        assert answer is not None  # noqa: S101 - COPY answers the number of its rows
+        written = int(answer[0])
+        exact = plan.request.unique_click is None or piece.direct
+        if written > piece.rows or (exact and written < piece.rows):
+            raise CorruptedError(f"slice {index} holds {written} clicks, {piece.rows} were counted")
+        return written
+
+    def _await(self, index: int) -> int:
+        """Wait until a slice is written; return its rows."""
+        while index not in self._waiting:
+            found = self._written.get()
+            if isinstance(found, Exception):
+                raise found
+            written, rows = found
+            self._waiting[written] = rows
+        return self._waiting.pop(index)
+
+    def _seal(self, index: int, rows: int, *, is_first: bool) -> orders.Written:
+        """Make a written slice durable under its final name."""
+        path = self._unfinished(index + 1)
+        handle = os.open(path, os.O_RDWR)
+        try:
+            if is_first and rows and self._format.first_byte:
+                os.pwrite(handle, self._format.first_byte, 0)
+            os.fsync(handle)
+            size = os.fstat(handle).st_size
+        finally:
+            os.close(handle)
+        path.rename(self._folder / parts.part_name(index + 1))
+        return orders.Written(index=index, rows=rows, bytes=size)
+
+    def _write_text(self, number: int, text: bytes) -> int:
+        """Write what stands before or after the slices; return its length."""
+        self._sha256.update(text)
+        if text:
+            path = self._unfinished(number)
+            with path.open("wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            path.rename(self._folder / parts.part_name(number))
+        return len(text)
+
+    def _head(self, rows: int) -> bytes:
+        return self._format.head([column.name for column in self._plan.columns], rows)
+
+    def _hash(self, number: int) -> None:
+        """Take a part into the checksum: read back, it is still in memory."""
+        buffer = bytearray(_CHUNK)
+        view = memoryview(buffer)
+        with (self._folder / parts.part_name(number)).open("rb", buffering=0) as file:
+            while read := file.readinto(buffer):
+                self._sha256.update(view[:read])
+
+    def _unfinished(self, number: int) -> Path:
+        return self._folder / parts.unfinished_name(number, os.getpid())
+
+
+def lower_priority(niceness: int) -> None:
+    """Give way to everything else on this machine: processor and disk."""
+    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None and sys.platform == "linux":
+        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_LOWEST)
+
+
+def main() -> int:
+    """Write what stdin orders; exit status 0 when every part is durable."""
+    order = orders.decode_order(sys.stdin.buffer.readline())
+    supervisor.die_with_parent(order.parent)
+    lower_priority(order.niceness)
+    try:
+        Writing(order, _report).run()
+    except (duckdb.Error, OSError, ClickledgerError) as error:
+        _report(_failure(order, error))
+        return 1
+    return 0
+
+
+def _report(report: orders.Report) -> None:
+    sys.stdout.buffer.write(orders.encode(report))
+    sys.stdout.buffer.flush()
+
+
+def _failure(order: orders.Order, error: Exception) -> orders.Failed:
+    message = str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    full = number in _NO_ROOM or any(os.strerror(one) in message for one in _NO_ROOM)
+    gone = any(not Path(path).exists() for path in order.plan.files)
+    return orders.Failed(message=message, full=full, gone=gone)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

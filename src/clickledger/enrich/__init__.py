@@ -1,1 +1,1 @@
-"""A raw request becomes the columns of a click: pure, named steps."""
+"""Pure steps from the raw click to the columns of the lake: an ordered tuple of named steps."""

@@ -1,0 +1,64 @@
+"""Step ``query``: the parameters of the tracking link (impact-api 5.3)."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from clickledger.enrich.model import Columns, Context
+from clickledger.enrich.text import VALUE_CAP, from_form
+from clickledger.spool.model import Click
+
+#: Parameter in lower case → column. Of repeated parameters the first counts, also among two
+#: spellings of one column.
+PARAMETERS = {
+    "subid1": "sub_id1",
+    "subid2": "sub_id2",
+    "subid3": "sub_id3",
+    "sharedid": "shared_id",
+    "prodsku": "product_sku",
+    "param1": "param1",
+    "param2": "param2",
+    "param3": "param3",
+    "param4": "param4",
+    "adcampaign": "ad_campaign",
+    "adgroup": "ad_group",
+    "keyword": "keyword",
+    "matchtype": "match_type",
+    "channel": "channel",
+    "trafsrc": "traffic_source",
+    "trafcat": "traffic_category",
+    "bidkw": "bid_keyword",
+    "bidkeyword": "bid_keyword",
+    "searchtxt": "search_text",
+    "searchtext": "search_text",
+}
+COLUMNS = tuple(dict.fromkeys(PARAMETERS.values()))
+_SLOTS = {name.encode(): COLUMNS.index(column) for name, column in PARAMETERS.items()}
+
+
+def query(clicks: Sequence[Click], _context: Context) -> Columns:
+    """Return one column per parameter; null where the link did not bring it."""
+    # Filled column by column: a row object per click would cost a third of the loader's time.
+    values: list[list[str | None]] = [[None] * len(clicks) for _ in COLUMNS]
+    for row, click in enumerate(clicks):
+        seen = 0
+        for part in click.query.split(b"&"):
+            name, _, value = part.partition(b"=")
+            slot = _SLOTS.get(name.lower())
+            if slot is None:
+                slot = _encoded_slot(name)
+                if slot is None:
+                    continue
+            if seen >> slot & 1:
+                continue
+            seen |= 1 << slot
+            if value:
+                values[slot][row] = from_form(value)[:VALUE_CAP]
+    return {
+        column: pa.array(found, pa.string()) for column, found in zip(COLUMNS, values, strict=True)
+    }
+
+
+def _encoded_slot(name: bytes) -> int | None:
+    """Find the column of a name that is itself percent-encoded."""
+    return _SLOTS.get(from_form(name).lower().encode()) if b"%" in name else None

@@ -1,0 +1,324 @@
+"""The loader: spool → lake, every click exactly once, whatever is killed in between.
+
+Order of one load, all under the lease: dead letters are committed (to their own table, with their
+own transaction version), then clicks, then the spool is released, then the mark is published. Each
+step may be repeated: a transaction version says through which batch of each spool a table holds
+everything, and it is compared before every commit.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from clickledger.clock import Micros, wall_clock
+from clickledger.enrich.model import Context, Names
+from clickledger.enrich.pipeline import enrich
+from clickledger.errors import UnavailableError
+from clickledger.lake import letters, watermark
+from clickledger.lake.files import ROWS, FileWriter
+from clickledger.lake.lease import Lease
+from clickledger.lake.letters import DeadLetters, Letter
+from clickledger.lake.store import Lake
+from clickledger.lake.table import CommitConflictError, DataFile
+from clickledger.metrics import Metrics
+from clickledger.spool.model import NOTHING_FOLLOWS, Chunk, Click
+from clickledger.spool.reader import Source, Spools
+from clickledger.spool.receipts import Receipts
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+#: Other writers (another engine on the same table) may be first this often in one load.
+_CONFLICTS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What one load did."""
+
+    #: Version of ``clicks`` after it.
+    version: int
+    clicks: int
+    dead_letters: int
+    #: Whether nothing was left to load in any spool that could be read.
+    exhausted: bool
+    #: The published mark; None: none yet.
+    complete_through: Micros | None
+    #: What did not work for single spools; the others were loaded.
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Read:
+    """One spool in one load."""
+
+    source: Source
+    #: Loaded before.
+    after: int
+    chunk: Chunk
+
+    @property
+    def advanced(self) -> bool:
+        return self.chunk.last_sequence > self.after
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """The clicks of all spools of one load, and the row key of each."""
+
+    clicks: list[Click] = field(default_factory=list)
+    spool_ids: list[str] = field(default_factory=list)
+    sequences: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+
+class Loader:
+    """Moves clicks from the spools to the lake; for one thread."""
+
+    def __init__(
+        self,
+        *,
+        lake: Lake,
+        spools: Spools,
+        receipts: Receipts,
+        lease: Lease,
+        mark: Path,
+        names: Callable[[], Names],
+        visitor_key: bytes,
+        batch_clicks: int,
+        metrics: Metrics,
+        clock: Callable[[], Micros] = wall_clock,
+    ) -> None:
+        self._spools = spools
+        self._receipts = receipts
+        self._lease = lease
+        self._mark = mark
+        self._names = names
+        self._visitor_key = visitor_key
+        self._batch_clicks = batch_clicks
+        self._metrics = metrics
+        self._clock = clock
+        self._clicks = lake.clicks()
+        self._dead = DeadLetters(lake.dead_letters())
+        self._known_letters: dict[str, set[tuple[int, int, str]]] = {}
+
+    def load_once(self) -> LoadReport:
+        """Load what the spools hold now, up to one commit's worth.
+
+        Raises:
+            UnavailableError: nothing could be loaded; what was committed stays, the rest is kept.
+        """
+        started = time.perf_counter()
+        with self._lease.held():
+            report = self._load()
+        self._metrics.loaded_clicks.inc(report.clicks)
+        if report.complete_through is not None:
+            self._metrics.complete_through.set(report.complete_through / 1e6)
+        if report.clicks:
+            self._metrics.load_seconds.observe(time.perf_counter() - started)
+        return report
+
+    def _load(self) -> LoadReport:
+        # Before the spools are listed: a spool that is not listed takes only later clicks.
+        now = self._clock()
+        self._clicks.refresh()
+        self._dead.refresh()
+        sources = self._spools.list()
+        reads, problems = self._read(sources)
+        complete = len(reads) == len(sources)
+        decoded = self._decode(reads)
+        columns, failed_letters = self._enrich(decoded)
+        dead = self._bury([*decoded.letters, *failed_letters], reads, now)
+        files = self._write(columns)
+        version = self._commit(files, reads)
+        self._metrics.mark_holders.set(sum(map(_holds_back, reads)))
+        lowest = min([now, *(read.chunk.low_water for read in reads)])
+        problems += self._release(reads, now)
+        # A spool that could not be read holds the mark where it is.
+        mark = watermark.publish(self._mark, lowest) if complete else watermark.read(self._mark)
+        return LoadReport(
+            version=version,
+            clicks=sum(file.rows for file in files),
+            dead_letters=dead,
+            exhausted=all(read.chunk.exhausted for read in reads),
+            complete_through=mark,
+            problems=tuple(problems),
+        )
+
+    def _read(self, sources: Sequence[Source]) -> tuple[list[_Read], list[str]]:
+        share = max(1, self._batch_clicks // max(1, len(sources)))
+        reads: list[_Read] = []
+        problems: list[str] = []
+        for source in sources:
+            after = self._clicks.loaded(source.id)
+            try:
+                reads.append(_Read(source, after, source.read(after, share)))
+            except UnavailableError as error:
+                problems.append(str(error))
+        return reads, problems
+
+    def _decode(self, reads: Sequence[_Read]) -> _Decoded:
+        decoded = _Decoded()
+        for read in reads:
+            spool_id = read.source.id
+            # Dead letters of a load that got no further: the clicks must not appear as well.
+            buried = (
+                {(sequence, position) for sequence, position, _ in self._dead.known(spool_id)}
+                if self._dead.loaded(spool_id) > read.after
+                else set()
+            )
+            for batch in read.chunk.batches:
+                positions, clicks, dead = letters.decode(batch)
+                decoded.letters += dead
+                if buried:
+                    kept = [
+                        i for i, at in enumerate(positions) if (batch.sequence, at) not in buried
+                    ]
+                    positions = [positions[i] for i in kept]
+                    clicks = [clicks[i] for i in kept]
+                decoded.clicks += clicks
+                decoded.positions += positions
+                decoded.sequences += [batch.sequence] * len(clicks)
+                decoded.spool_ids += [spool_id] * len(clicks)
+            decoded.letters += map(letters.set_aside, read.chunk.corrupted)
+        return decoded
+
+    def _enrich(self, decoded: _Decoded) -> tuple[pa.Table | None, list[Letter]]:
+        if not decoded.clicks:
+            return None, []
+        context = Context(names=self._names(), visitor_key=self._visitor_key)
+        enriched, failed = enrich(decoded.clicks, context)
+        dead = [
+            letters.unfit(
+                failure,
+                decoded.clicks[failure.position],
+                spool_id=decoded.spool_ids[failure.position],
+                sequence=decoded.sequences[failure.position],
+                position=decoded.positions[failure.position],
+            )
+            for failure in failed
+        ]
+        if not enriched.positions:
+            return None, dead
+        columns = dict(enriched.columns)
+        columns["spool_id"] = pa.array(decoded.spool_ids, pa.string())
+        columns["sequence"] = pa.array(decoded.sequences, pa.int64())
+        columns["position"] = pa.array(decoded.positions, pa.int32())
+        if failed:
+            rows = pa.array(enriched.positions, pa.int64())
+            for name in ("spool_id", "sequence", "position"):
+                columns[name] = columns[name].take(rows)
+        size = len(enriched.positions)
+        dates = columns["event_date"]
+        table = pa.table(
+            [
+                columns[name] if name in columns else pa.nulls(size, kind)
+                for name, kind in zip(ROWS.names, ROWS.types, strict=True)
+            ],
+            schema=ROWS,
+        )
+        return table.append_column("event_date", dates), dead
+
+    def _bury(self, dead: Sequence[Letter], reads: Sequence[_Read], now: Micros) -> int:
+        """Commit those dead letters that are not in the table yet; return how many clicks."""
+        new = [letter for letter in dead if self._is_new(letter)]
+        if not new:
+            return 0
+        spools = {letter.spool_id for letter in new}
+        through = {
+            read.source.id: max(read.chunk.last_sequence, self._dead.loaded(read.source.id))
+            for read in reads
+            if read.source.id in spools
+        }
+        counts = self._again(lambda: self._dead.record(new, through, now), self._dead.refresh)
+        for letter in new:
+            self._known_letters.setdefault(letter.spool_id, set()).add(_identity(letter))
+            _log.warning(
+                "dead_letter",
+                spool=letter.spool_id,
+                sequence=letter.sequence,
+                position=letter.position,
+                reason=letter.reason,
+                detail=letter.detail,
+            )
+        for reason, clicks in counts.items():
+            self._metrics.dead_letters.labels(reason).inc(clicks)
+        return counts.total()
+
+    def _is_new(self, letter: Letter) -> bool:
+        if letter.position != letters.WHOLE_BATCH:
+            return letter.sequence > self._dead.loaded(letter.spool_id)
+        # A batch without a readable header has no number to compare: compare the letter itself.
+        if letter.spool_id not in self._known_letters:
+            self._known_letters[letter.spool_id] = self._dead.known(letter.spool_id)
+        return _identity(letter) not in self._known_letters[letter.spool_id]
+
+    def _write(self, rows: pa.Table | None) -> list[DataFile]:
+        if rows is None:
+            return []
+        files = []
+        dates = rows["event_date"]
+        days = sorted(pc.unique(dates).to_pylist())
+        for event_date in days:
+            of_day = rows if len(days) == 1 else rows.filter(pc.equal(dates, event_date))
+            of_day = of_day.drop_columns("event_date")
+            writer = FileWriter(
+                self._clicks.path,
+                ROWS,
+                statistics=self._clicks.statistics,
+                event_date=event_date,
+                expected_rows=len(of_day),
+            )
+            writer.write(of_day)
+            files.append(writer.close())
+        return files
+
+    def _commit(self, files: Sequence[DataFile], reads: Sequence[_Read]) -> int:
+        loaded = {read.source.id: read.chunk.last_sequence for read in reads if read.advanced}
+        if not loaded:
+            return self._clicks.version
+
+        def commit() -> int:
+            if any(self._clicks.loaded(read.source.id) != read.after for read in reads):
+                raise UnavailableError("another loader was first, although this one has the lease")
+            return self._clicks.commit(files, why="load", loaded=loaded)
+
+        return self._again(commit, self._clicks.refresh)
+
+    def _again(self, commit: Callable[[], _T], refresh: Callable[[], None]) -> _T:
+        """Commit; when an engine that knows nothing of the lease was first, reload and compare."""
+        for _ in range(_CONFLICTS):
+            try:
+                return commit()
+            except CommitConflictError:
+                self._metrics.lake_conflicts.inc()
+                refresh()
+        raise UnavailableError("other writers keep committing to the lake")
+
+    def _release(self, reads: Sequence[_Read], now: Micros) -> list[str]:
+        problems = []
+        self._clicks.settle()
+        for read in reads:
+            if not read.advanced and read.source.owner_alive():
+                continue
+            try:
+                read.source.release(read.chunk.last_sequence, self._receipts, now)
+            except UnavailableError as error:
+                problems.append(str(error))
+        return problems
+
+
+def _holds_back(read: _Read) -> bool:
+    """Tell whether the mark waits for a spool whose process has ended."""
+    return not read.source.owner_alive() and read.chunk.low_water != NOTHING_FOLLOWS
+
+
+def _identity(letter: Letter) -> tuple[int, int, str]:
+    return letter.sequence, letter.position, letter.detail

@@ -1,0 +1,41 @@
+"""The mark: the instant through which the lake holds every click that was accepted."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from clickledger.clock import Micros
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    complete_through: Micros
+
+
+def read(path: Path) -> Micros | None:
+    """Return the published mark; None: nothing is known yet.
+
+    A reader takes the mark first and the lake's version after it: then the version holds
+    everything that the mark promises.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Mark).complete_through
+    except (FileNotFoundError, msgspec.MsgspecError):
+        # Not JSON: a power cut, which may take the file's bytes but not the clicks. The loader
+        # publishes anew within a second.
+        return None
+
+
+def publish(path: Path, mark: Micros) -> Micros:
+    """Publish the mark unless a later one stands there; return the one that stands then.
+
+    The caller holds the lease, and what makes the mark true is committed. Replaced as a whole;
+    not fsynced, because an older mark is true as well.
+    """
+    before = read(path)
+    if before is not None and before >= mark:
+        return before
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(_Mark(mark)))
+    temporary.replace(path)
+    return mark

@@ -196,13 +196,13 @@ class Steps:
     def _write(self, attempt: Attempt, work: Work, stop: threading.Event) -> Outcome:
         assert work.plan is not None  # noqa: S101 - the step before this one pinned
         size = self._exporter.size(work.plan)
-        finished = list(work.finished)
+        finished = {done.index: done for done in work.finished}
         shown = (work.records, work.percent)
 
         def on_slice(done: SliceDone) -> None:
             nonlocal shown
-            finished.append(done)
-            records = sum(each.rows for each in finished)
+            finished[done.index] = done  # perhaps anew: its file may not have been there any more
+            records = sum(each.rows for each in finished.values())
             percent = rules.percent(
                 rows=records,
                 expected_rows=size.rows,
@@ -211,7 +211,7 @@ class Steps:
             )
             moved = (records, percent) != shown
             shown = (records, percent)
-            if not self._runs.progress(attempt, finished, percent, moved=moved):
+            if not self._runs.progress(attempt, [*finished.values()], percent, moved=moved):
                 stop.set()
 
         def cancelled() -> bool:

@@ -107,10 +107,10 @@ def _refuse_taken(root: Path) -> None:
         return
     if DataFolder(root).keys.exists():
         raise ConflictError(f"{root} is a data folder already; nothing was changed")
+    if root.is_mount():  # it cannot be renamed onto
+        raise ConflictError(f"{root} is a mount point; name a folder below it, such as data")
     if not root.is_dir() or any(root.iterdir()):
         raise ConflictError(f"{root} exists and is not an empty folder; nothing was changed")
-    if root.is_mount():
-        raise ConflictError(f"{root} is a mount point; name a folder below it, such as {root}/data")
 
 
 def _fill(folder: DataFolder, settings: Settings, *, name: str, time_zone: str, demo: bool) -> Made:

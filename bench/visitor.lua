@@ -16,7 +16,7 @@ function init(args) link = args[1] end
 function request()
   number = number + 1
   headers["Cookie"] = string.format("clickledger_profile=01234567-89ab-4def-8123-%012x", number % 5000)
-  local query = string.format("?subId1=%08x-47ab-4def-8123-0123456789ab&u=https%%3A%%2F%%2Fshop.example%%2Fp%%2F%d&utm_source=blog", number, number % 500)
+  local query = string.format("?subId1=%08x-47ab-4def-8123-0123456789ab&u=https%%3A%%2F%%2Fshop.example.com%%2Fp%%2F%d&utm_source=blog", number, number % 500)
   return wrk.format("GET", link .. query, headers)
 end
 

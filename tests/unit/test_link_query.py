@@ -3,9 +3,9 @@
 import pytest
 
 from clickledger.collector.landing import reserved_names
-from clickledger.collector.query import split_query
+from clickledger.collector.query import ParameterNames, split_query
 
-RESERVED = reserved_names("irclickid")
+NAMES = ParameterNames(reserved_names("irclickid"))
 
 CASES: list[tuple[str, bytes, bytes | None, str]] = [
     ("nothing", b"", None, ""),
@@ -27,4 +27,9 @@ CASES: list[tuple[str, bytes, bytes | None, str]] = [
     ("query", "deep_link", "passed_on"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_split_query(query: bytes, deep_link: bytes | None, passed_on: str) -> None:
-    assert split_query(query, RESERVED) == (deep_link, passed_on)
+    assert split_query(query, NAMES) == (deep_link, passed_on)
+
+
+def test_made_up_names_do_not_fill_the_memory() -> None:
+    for number in range(3000):
+        assert split_query(b"n%d=1" % number, NAMES) == (None, f"n{number}=1")

@@ -158,7 +158,7 @@ def _target(link: Link, query: bytes) -> tuple[Landing, str, tuple[str, ...]]:
     """Return the landing page, the parameters to pass on to it, and why ``u`` was refused."""
     if not query:
         return link.fallback, "", ()
-    deep_link, passed_on = split_query(query, link.reserved)
+    deep_link, passed_on = split_query(query, link.names)
     if deep_link is None:
         return link.fallback, passed_on, ()
     landing = link.deep(deep_link)

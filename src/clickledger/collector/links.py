@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from clickledger.collector.deep_links import DeepLinkRules
 from clickledger.collector.landing import Landing, reserved_names
+from clickledger.collector.query import ParameterNames
 from clickledger.ids import ClickIdMinter, ClickIds
 from clickledger.programs.directory import Directory, Route
 
@@ -26,8 +27,8 @@ class Link:
         "fallback",
         "media_id",
         "minter",
+        "names",
         "program_id",
-        "reserved",
     )
 
     def __init__(self, route: Route, click_ids: ClickIds) -> None:
@@ -50,7 +51,7 @@ class Link:
         self.media_id = partner.id
         self.ad_id = ad.id
         self.minter: ClickIdMinter = click_ids.minter(program.id)
-        self.reserved = reserved_names(program.click_id_param)
+        self.names = ParameterNames(reserved_names(program.click_id_param))
         self._rules = DeepLinkRules.of(program.deep_link_domains, program.landing_page)
         self._compile: Callable[[str], Landing] = compile_page
         self._deep: dict[bytes, Landing | None] = {}

@@ -95,7 +95,9 @@ def describe(error: Exception, request_id: str) -> Problem:
     message = str(error)
     if isinstance(error, HTTPException):
         message = _SENTENCES.get(status, error.detail)
-    return Problem(status=status, message=message, fields=fields, headers=headers)
+    return Problem(
+        status=status, message=message[:1].upper() + message[1:], fields=fields, headers=headers
+    )
 
 
 def _status(error: Exception) -> int:

@@ -173,7 +173,8 @@ class Reader:
         value = choices.get(text.strip().upper())
         if value is None:
             known = ", ".join(choices.values())
-            self.refuse(name, f"Expected one of {known}, not {shown(text)}")
+            expected = f"one of {known}" if len(choices) > 1 else known
+            self.refuse(name, f"Expected {expected}, not {shown(text)}")
         return value
 
     def number(self, name: str, *, default: int, maximum: int) -> int:

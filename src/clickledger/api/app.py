@@ -1,0 +1,103 @@
+"""The API as one ASGI callable: routes, authentication, errors, and what stands in front."""
+
+from pathlib import Path
+from typing import cast
+
+from anyio import CapacityLimiter
+from litestar import Litestar, Response, Router
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from clickledger import __version__
+from clickledger.accounts.keys import Keys, Ring
+from clickledger.accounts.store import Accounts
+from clickledger.api import click_export, clicks, company, downloads, jobs
+from clickledger.api.auth import Authentication
+from clickledger.api.errors import describe
+from clickledger.api.front import App, Front
+from clickledger.api.handling import AnyRequest, Clicks, Services, call_of, respond
+from clickledger.api.signed_urls import SignedUrls
+from clickledger.clock import SteadyClock
+from clickledger.config import Settings
+from clickledger.ids import ClickIds
+from clickledger.jobs.store import Jobs
+from clickledger.metrics import Metrics
+from clickledger.programs.store import Programs
+
+#: The query engine uses every core for one search already.
+_SEARCHES = 2
+
+
+def create_app(
+    *,
+    accounts: Accounts,
+    programs: Programs,
+    jobs: Jobs,
+    clicks: Clicks,
+    results: Path,
+    keys: Keys,
+    settings: Settings,
+    metrics: Metrics,
+    clock: SteadyClock,
+) -> App:
+    """Make the API of one process; ``results`` is the folder of the result files."""
+    services = Services(
+        accounts=accounts,
+        programs=programs,
+        jobs=jobs,
+        clicks=clicks,
+        click_ids=ClickIds(keys.ring(Ring.CLICK_ID)),
+        results=results,
+        signed_urls=SignedUrls(lambda: keys.ring(Ring.DOWNLOAD)),
+        searches=CapacityLimiter(_SEARCHES),
+        settings=settings,
+        now=clock.now,
+    )
+    framework = _framework(State({"services": services}))
+    return Front(cast(App, framework), body_bytes=settings.api_body_bytes, metrics=metrics)
+
+
+def openapi_document() -> dict[str, object]:
+    """Describe the API as an OpenAPI 3.1 document; needs nothing that is open."""
+    config = OpenAPIConfig(
+        title="clickledger API",
+        version=__version__,
+        description="XML by default; JSON by `Accept: application/json` or a `.json` suffix.",
+        components=Components(
+            security_schemes={"basic": SecurityScheme(type="http", scheme="basic")}
+        ),
+        use_handler_docstrings=True,
+    )
+    return _framework(State(), config).openapi_schema.to_schema()
+
+
+def _framework(state: State, openapi_config: OpenAPIConfig | None = None) -> Litestar:
+    brand = Router(
+        path="/Advertisers/{account_sid:str}",
+        route_handlers=[
+            company.company_information,
+            click_export.schedule_click_export,
+            clicks.get_click,
+            jobs.list_jobs,
+            jobs.get_job,
+            jobs.replay_job,
+            downloads.download,
+            downloads.manifest,
+        ],
+        middleware=[Authentication],
+        security=[{"basic": []}],
+    )
+    return Litestar(
+        route_handlers=[brand, downloads.fetch],
+        exception_handlers={Exception: _answer_error},
+        state=state,
+        logging_config=None,
+        openapi_config=openapi_config,
+    )
+
+
+def _answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    call = call_of(request)
+    problem = describe(error, call.request_id)
+    return respond(call, problem.document(), problem.status, problem.headers)

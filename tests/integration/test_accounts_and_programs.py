@@ -1,5 +1,10 @@
-"""Accounts, programs, partners, ads and links in a real control database."""
+"""Accounts, programs, partners, ads and links in a real control database.
 
+SQLite always; also the scratch database named by ``CLICKLEDGER_TEST_DATABASE_URL``, if any, whose
+tables are dropped first.
+"""
+
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +31,7 @@ from clickledger.programs.model import Ad, Partner, Program
 from clickledger.programs.store import Programs
 
 KEY = b"k" * 32
+SCRATCH = "CLICKLEDGER_TEST_DATABASE_URL"
 PAGE = "https://shop.example/"
 
 
@@ -68,9 +74,15 @@ class Rig:
         return store.read_version(self.engine)
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    engine = db.open_engine(f"sqlite:///{tmp_path / 'control.db'}")
+@pytest.fixture(params=["sqlite", *filter(None, [os.environ.get(SCRATCH)])])
+def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    if request.param == "sqlite":
+        engine = db.open_engine(f"sqlite:///{tmp_path / 'control.db'}")
+    else:
+        engine = db.open_engine(request.param)
+        with engine.begin() as connection:
+            tables.metadata.drop_all(connection)
+            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
     db.migrate(engine)
     accounts = Accounts(engine, [KEY])
     yield Rig(engine, accounts, Programs(engine, accounts))
@@ -409,10 +421,10 @@ def test_the_directory_holds_every_brand_apart(rig: Rig) -> None:
     assert directory.vanity("/summer") == Route(first.program, first.partner, first.ad)
 
 
-def test_two_writers_at_once_both_count(rig: Rig, tmp_path: Path) -> None:
+def test_two_writers_at_once_both_count(rig: Rig) -> None:
     brand = rig.brand()
     before = rig.version()
-    other = db.open_engine(f"sqlite:///{tmp_path / 'control.db'}")
+    other = db.open_engine(rig.engine.url)
     failures: list[ClickledgerError] = []
 
     def add(engine: Engine, name: str) -> None:

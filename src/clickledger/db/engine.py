@@ -226,6 +226,8 @@ class _SqliteFile:
 
 def _tell(context: ExceptionContext) -> Exception | None:
     """Turn what the driver raised into an error of ours, where a caller can act on it."""
+    if context.is_pre_ping:
+        return None  # the pool itself deals with a connection that has ended
     original = context.original_exception
     if isinstance(original, sqlite3.DatabaseError):
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF

@@ -159,11 +159,12 @@ class DirectoryKeeper:
             self._confirmed = self._clock()
 
     def _take(self, directory: Directory, source: Source) -> None:
+        if (directory.version, source) != (self.version, self.source):
+            _log.info("directory.loaded", version=directory.version, source=source)
         self.current = directory
         self.source = source
         if source == "database":
             self._kept = None  # the file is to be compared anew
-        _log.info("directory.loaded", version=directory.version, source=source)
 
     def _tell(self, part: str, fault: str) -> None:
         """Log a fault once, and once more when it is over."""

@@ -121,16 +121,28 @@ class Contents:
         if mark and mark.last_sequence > last:
             yield self._missing(last, mark.last_sequence)
 
-    def headers(self, number: int, *, settled: bool) -> Iterator[spool_format.Header]:
-        """Yield the headers of the acknowledged batches of one complete segment."""
+    def headers(self, *, settled: bool, only: int | None = None) -> Iterator[spool_format.Header]:
+        """Yield the headers of the batches, payloads unchecked; of one segment, or of all."""
         numbers = self.begun()
-        index = numbers.index(number)
-        bounds = self._bounds(numbers, index, self.mark() if settled else None)
-        after = self._before(numbers, index)
-        for found in self._found(number, after, bounds, complete=True, payloads=False):
-            if isinstance(found, Row):
-                with suppress(CorruptedError):
-                    yield self.codec.read_header(found.sequence, found.header)
+        mark = self.mark() if settled else None
+        for index, number in enumerate(numbers):
+            if only not in (None, number):
+                continue
+            bounds = self._bounds(numbers, index, mark)
+            after = self._before(numbers, index)
+            complete = settled or index < len(numbers) - 1
+            for found in self._found(number, after, bounds, complete=complete, payloads=False):
+                if isinstance(found, Row):
+                    with suppress(CorruptedError):
+                        yield self.codec.read_header(found.sequence, found.header)
+
+    def released_through(self) -> int:
+        """Tell the number before the first batch that is still here."""
+        numbers = self.begun()
+        if not numbers:
+            return 0
+        first, previous = self._start(numbers[0])
+        return max(first - 1, 0) if previous is None else previous
 
     def last_sequence(self, number: int) -> int:
         """Tell a number that no acknowledged batch of this complete segment exceeds."""

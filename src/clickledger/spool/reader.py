@@ -83,17 +83,13 @@ class Source:
             UnavailableError: the spool cannot be read now.
         """
         try:
-            return self._read(after, limit_clicks)
-        except FileNotFoundError:
-            # Removed under our eyes, which happens only to what was loaded and receipted.
-            gone = not self._folder.exists()
-            return Chunk(
-                batches=(),
-                corrupted=(),
-                last_sequence=after,
-                low_water=NOTHING_FOLLOWS if gone else 0,
-                exhausted=gone,
-            )
+            while True:
+                try:
+                    return self._read(after, limit_clicks)
+                except FileNotFoundError:
+                    # Another reader removes what is loaded: a segment, or the last of the spool.
+                    if not self._folder.exists():
+                        return _nothing_left(after)
         except (OSError, sqlite3.Error) as error:
             raise UnavailableError(f"spool {self.id} cannot be read: {error}") from error
 
@@ -163,7 +159,7 @@ class Source:
         for number in complete:
             if self._contents.last_sequence(number) > through:
                 break
-            headers = list(self._contents.headers(number, settled=settled))
+            headers = list(self._contents.headers(settled=settled, only=number))
             self._note_damage()
             receipts.add(
                 Receipt(
@@ -238,6 +234,16 @@ class Source:
         for number, path in layout.orphans(self._folder):
             if number < before:
                 path.unlink(missing_ok=True)
+
+
+def _nothing_left(after: int) -> Chunk:
+    return Chunk(
+        batches=(),
+        corrupted=(),
+        last_sequence=after,
+        low_water=NOTHING_FOLLOWS,
+        exhausted=True,
+    )
 
 
 def _sync_file(path: Path) -> None:

@@ -15,6 +15,7 @@ from clickledger.errors import CorruptedError, GoneError, UnavailableError
 from clickledger.jobs import results
 from clickledger.jobs.model import State
 from clickledger.testing.jobs import (
+    SID,
     FileExporter,
     JobNode,
     content,
@@ -119,6 +120,36 @@ def test_a_try_that_nobody_takes_up_is_replaced(tmp_path: Path, change: str) -> 
     assert done.attempt == 2
     assert done.failed_at is not None
     assert it.exporter.written == [(1, 0), (1, 1), (1, 2)], "what was finished stays finished"
+
+
+def test_an_earlier_run_taken_up_again_does_not_disturb_a_replay(tmp_path: Path) -> None:
+    """Killed after the row was COMPLETED, before DBOS noted that the try had ended."""
+    it = JobNode(tmp_path, FileExporter())
+    job = it.schedule()
+    with it.working():
+        it.until_state(job, State.COMPLETED)
+        it.exporter.pause_s = 0.15
+        it.jobs.replay(SID, job.id)
+        it.until(job, lambda now: now.run == 2 and now.records == 10)
+    with sqlite3.connect(it.folder.workflows_db) as workflows:
+        workflows.execute("UPDATE workflow_status SET status = 'PENDING', completed_at = NULL")
+    workflows.close()
+    with it.working():
+        done = it.until_state(job, State.COMPLETED)
+        until_idle(f"{job.id}:1")
+    assert (done.run, done.attempt, done.result_run) == (2, 1, 2)
+    assert (done.failed_at, done.abandoned_at) == (None, None)
+
+
+def until_idle(workflow_id: str) -> None:
+    """Wait until DBOS has taken up a workflow and is through with it."""
+    deadline = time.monotonic() + 10
+    while True:
+        status = DBOS.get_workflow_status(workflow_id)
+        if status is not None and status.status == "SUCCESS":
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_second_start_of_a_running_job_is_abandoned(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -27,14 +28,15 @@ from clickledger.jobs.workflows import Workflows
 from clickledger.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
 
 #: Seconds between two looks at the job rows; also how soon a cancelled export is noticed.
 _POLL_S = 0.25
 #: Runs under way at a time: one may wait for the lake while another writes. Each export has
 #: processes of its own; more of them would only take the loader's share of the machine.
 _PARALLEL_RUNS = 2
-#: Seconds between two attempts to record a failure while the control database is away.
-_RECORD_RETRY_S = 1.0
+#: Seconds between two questions to a control database that is away.
+_AWAY_RETRY_S = 1.0
 #: Seconds that `stop` waits for tries to let go.
 _STOP_S = 6.0
 #: Seconds between two removals of what is old.
@@ -200,6 +202,10 @@ class JobWorker:
         """Do one try, in a thread of DBOS's; it ends only when the row knows how it ended."""
         if self._halt.is_set():
             raise Halted
+        if not self._patiently(lambda: self._runs.work(attempt) is not None):
+            # Taken up again by DBOS, which had no time to note that it ended. Not to be taken for
+            # a run under way: the job's next run may be about to begin.
+            return
         running = _Running(attempt, threading.Event())
         with self._lock:
             busy = attempt.job_id in self._running
@@ -232,16 +238,17 @@ class JobWorker:
         self._metrics.jobs_finished.labels(State.COMPLETED.value).inc()
 
     def _fail(self, attempt: Attempt, reason: str) -> None:
-        """Tell the row that the try failed; while the database is away, again and again."""
+        if self._patiently(lambda: self._runs.fail(attempt, reason)) is State.FAILED:
+            self._metrics.jobs_finished.labels(State.FAILED.value).inc()
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        """Ask the control database, again and again while it is away."""
         while True:
             try:
-                if self._runs.fail(attempt, reason) is State.FAILED:
-                    self._metrics.jobs_finished.labels(State.FAILED.value).inc()
+                return ask()
             except UnavailableError as error:
-                _log.warning("failure not recorded yet", job=attempt.job_id, reason=str(error))
-            else:
-                return
-            if self._halt.wait(_RECORD_RETRY_S):
+                _log.warning("job row out of reach", reason=str(error))
+            if self._halt.wait(_AWAY_RETRY_S):
                 raise Halted
 
     def _jobs_running(self) -> Sequence[_Running]:

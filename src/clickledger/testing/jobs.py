@@ -162,7 +162,8 @@ def age(folder: Path, by: timedelta) -> None:
 class JobNode(Generic[ExporterT]):
     """One data folder with its control database, and a worker that can be started again.
 
-    ``now`` can be replaced at any time; ``settings`` are those of ``Settings``, by name.
+    Several processes may each have one of the same folder; the first makes it. ``now`` can be
+    replaced at any time; ``settings`` are those of ``Settings``, by name.
     """
 
     def __init__(self, root: Path, exporter: ExporterT, **settings: float) -> None:
@@ -175,6 +176,17 @@ class JobNode(Generic[ExporterT]):
         self.clock = SteadyClock(self._read_clock)
         self.metrics = Metrics()
         self.engine = open_engine(control_url(self.settings, self.folder), wait_s=0.3)
+        if not self.folder.control_db.exists():
+            self._make()
+        self.jobs = Jobs(self.engine, self.clock)
+        self.runs = Runs(
+            self.engine,
+            self.clock,
+            tries=self.settings.job_tries,
+            retry_s=self.settings.job_retry_s,
+        )
+
+    def _make(self) -> None:
         migrate(self.engine)
         with self.engine.begin() as connection:
             connection.execute(
@@ -186,13 +198,6 @@ class JobNode(Generic[ExporterT]):
                     created_at=to_datetime(wall_clock()),
                 )
             )
-        self.jobs = Jobs(self.engine, self.clock)
-        self.runs = Runs(
-            self.engine,
-            self.clock,
-            tries=self.settings.job_tries,
-            retry_s=self.settings.job_retry_s,
-        )
 
     def worker(self) -> JobWorker:
         """Make a worker that is not started."""

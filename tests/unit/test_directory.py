@@ -1,5 +1,7 @@
 """What a link means, looked up in memory."""
 
+import hashlib
+
 import pytest
 
 from clickledger.errors import CorruptedError
@@ -116,4 +118,13 @@ def test_a_snapshot_of_another_format_is_refused() -> None:
 @pytest.mark.parametrize("content", [b"", b"CLICKDY", b"\x00" * 100, b"SQLite format 3\x00" * 9])
 def test_other_bytes_are_no_snapshot(content: bytes) -> None:
     with pytest.raises(CorruptedError):
+        Directory.from_bytes(content)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc0", b"\x93\x01\x02\x03", b"\x81\xa7version\xa1x"])
+def test_a_sealed_snapshot_of_other_content_is_refused(payload: bytes) -> None:
+    """Its checksum is right: a fault of the program that wrote it, not of the disk."""
+    header = b"CLICKDY\x01"
+    content = header + hashlib.sha256(header + payload).digest() + payload
+    with pytest.raises(CorruptedError, match="malformed"):
         Directory.from_bytes(content)

@@ -108,7 +108,7 @@ class _Answer:
     async def send(self, message: Scope) -> None:
         """Pass one message on to the server."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = message["status"] = int(message["status"])
             message["headers"] = [
                 *message.get("headers", ()),
                 (b"x-request-id", self._request_id.encode("ascii")),

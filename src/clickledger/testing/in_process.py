@@ -18,6 +18,7 @@ App = Callable[
 class Answer:
     """What came back."""
 
+    #: 0: no answer at all.
     status: int
     #: Names in lower case, in the order they were sent.
     headers: tuple[tuple[str, str], ...]
@@ -58,14 +59,16 @@ def request(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     body: bytes | Sequence[bytes] = b"",
     client: tuple[str, int] | None = ("127.0.0.1", 50000),
+    leaves: bool = False,
 ) -> Answer:
     """Send one request and wait for the whole answer.
 
     ``target`` goes out as it is, percent-encoded or not, as a server would hand it on: the path
-    decoded, bytes that are no UTF-8 replaced. ``body`` may come in several pieces.
+    decoded, bytes that are no UTF-8 replaced. ``body`` may come in several pieces; with
+    ``leaves`` the caller goes away after the last one, before the body is complete.
     """
     return asyncio.run(
-        request_async(app, method, target, headers=headers, body=body, client=client)
+        request_async(app, method, target, headers=headers, body=body, client=client, leaves=leaves)
     )
 
 
@@ -77,6 +80,7 @@ async def request_async(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     body: bytes | Sequence[bytes] = b"",
     client: tuple[str, int] | None = ("127.0.0.1", 50000),
+    leaves: bool = False,
 ) -> Answer:
     """Send one request from a running event loop."""
     path, _, query = target.partition("?")
@@ -86,12 +90,14 @@ async def request_async(
         given.insert(0, (b"host", b"testserver"))
     pieces = [body] if isinstance(body, bytes) else list(body)
     incoming = [
-        {"type": "http.request", "body": piece, "more_body": position < len(pieces)}
+        {"type": "http.request", "body": piece, "more_body": leaves or position < len(pieces)}
         for position, piece in enumerate(pieces, 1)
     ]
     started: Scope = {}
     chunks: list[bytes] = []
     finished = asyncio.Event()
+    if leaves:
+        finished.set()
 
     async def receive() -> Scope:
         if incoming:
@@ -124,10 +130,10 @@ async def request_async(
     }
     await app(scope, receive, send)
     return Answer(
-        status=started["status"],
+        status=started.get("status", 0),
         headers=tuple(
             (name.decode("latin-1").lower(), value.decode("latin-1"))
-            for name, value in started["headers"]
+            for name, value in started.get("headers", ())
         ),
         chunks=tuple(chunks),
     )

@@ -1,11 +1,21 @@
 """Settings, read once by the composition root, and the layout of the data folder."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Role(StrEnum):
+    """What a `serve` does."""
+
+    ALL = "all"
+    WEB = "web"
+    COLLECTOR = "collector"
+    WORKER = "worker"
 
 
 class Settings(BaseSettings):

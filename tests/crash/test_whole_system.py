@@ -81,7 +81,7 @@ def children(pid: int) -> dict[int, str]:
 def victims(server: Installation, kind: str) -> list[int]:
     """Return the processes of one kind: http, worker, writer, or all of them."""
     assert server.process is not None
-    marks = {"http": '"kind":"http"', "worker": '"kind":"worker"', "writer": "exports.writer"}
+    marks = {"http": 'serving.http', "worker": 'serving.worker', "writer": "exports.writer"}
     family = children(server.process.pid)
     return [pid for pid, command in family.items() if marks[kind] in command]
 

@@ -6,7 +6,7 @@ import sys
 import structlog
 import typer
 
-from clickledger.cli import account, ad, init, job, keys, link, partner, program, spool
+from clickledger.cli import account, ad, init, job, keys, link, partner, program, serve, spool
 from clickledger.errors import ClickledgerError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 # A module with one command gives a function, a module with several gives `app`.
 app.command("init")(init.init)
+app.command("serve")(serve.serve)
 app.add_typer(program.app, name="program")
 app.add_typer(partner.app, name="partner")
 app.add_typer(ad.app, name="ad")

@@ -55,6 +55,11 @@ class Installation:
     process: subprocess.Popen[bytes] | None = None
 
     @property
+    def log(self) -> Path:
+        """What the server said, beside the data folder."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
     def url(self) -> str:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
@@ -83,16 +88,17 @@ class Installation:
 
     def start(self, *, role: str = "all", workers: int = 1) -> None:
         """Serve, and wait until ready; raises UnavailableError when it does not become so."""
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [
-                *(sys.executable, "-m", "clickledger", "serve", "--data", str(self.folder)),
-                *("--port", str(self.port), "--role", role, "--workers", str(workers)),
-            ],
-            env=self._environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder.parent / f"{self.folder.name}.log").open("ab"),
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [
+                    *(sys.executable, "-m", "clickledger", "serve", "--data", str(self.folder)),
+                    *("--port", str(self.port), "--role", role, "--workers", str(workers)),
+                ],
+                env=self._environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < deadline:
             if self.ready():
@@ -100,7 +106,7 @@ class Installation:
             if self.process.poll() is not None:
                 break
             time.sleep(_POLL_S)
-        raise UnavailableError(f"the server did not become ready; see {self.folder}.log")
+        raise UnavailableError(f"the server did not become ready; see {self.log}")
 
     def ready(self) -> bool:
         """Ask ``/readyz``."""
@@ -149,4 +155,3 @@ def installation(folder: Path, **settings: str) -> Iterator[tuple[Installation, 
         yield made, brand
     finally:
         made.kill()
-

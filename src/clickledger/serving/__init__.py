@@ -1,0 +1,1 @@
+"""The processes of `serve`: HTTP processes, as many as asked for, and one worker process."""

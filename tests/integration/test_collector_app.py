@@ -1,6 +1,7 @@
 """The hot path, called in process: what is answered, and what is recorded, for each request."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -72,8 +73,14 @@ class ListLog:
     batches: list[int] = field(default_factory=list)
     marks: list[Micros] = field(default_factory=list)
     fault: Exception | None = None
+    #: Commits wait until it is set.
+    flowing: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.flowing.set()
 
     def append(self, clicks: list[Click], low_water: Micros) -> None:
+        self.flowing.wait()
         if self.fault is not None:
             raise self.fault
         self.clicks += clicks
@@ -111,7 +118,7 @@ class Rig:
 @asynccontextmanager
 async def collector(*proxies: str) -> AsyncIterator[Rig]:
     log, clock, metrics = ListLog(), SteadyClock(), Metrics()
-    committer = Committer(log, clock, metrics)
+    committer = Committer(log, clock, metrics, patience_s=0.3)
     source = Source(Directory(RECORDS))
     app = Collector(
         directory=source,
@@ -476,5 +483,25 @@ def test_a_changed_directory_counts_at_once() -> None:
             rig.source.current = Directory(Records(version=2))
             answer = await rig.client.get("/c/1/2/3")
             assert answer.headers["x-click-reason"] == "unknown_program"
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_hangs_never_holds_up_a_visitor() -> None:
+    async def story() -> None:
+        async with collector() as rig:
+            rig.log.flowing.clear()
+            first = asyncio.ensure_future(rig.client.get("/c/1/2/3"))
+            await asyncio.sleep(0.1)
+            second = asyncio.ensure_future(rig.client.get("/c/1/2/3"))
+            for answer in (await first, await second, await rig.client.get("/c/1/2/3")):
+                assert answer.status_code == 302
+                assert "irclickid" not in answer.headers["location"]
+            assert "hung" in rig.committer.fault
+            assert rig.counter("clicks_unrecorded") == 3
+            rig.log.flowing.set()
+            await asyncio.sleep(0.1)
+            assert "irclickid=" in (await rig.client.get("/c/1/2/3")).headers["location"]
+            assert rig.committer.fault == ""
 
     asyncio.run(story())

@@ -18,6 +18,8 @@ _log = structlog.get_logger(__name__)
 #: After a failed commit the spool is tried again with the next click, but not more often than
 #: this: a full disk must not cost every visitor the time of a failing write.
 _RETRY_AFTER = SECOND
+#: A commit that takes longer than this no longer holds up visitors: a disk that hangs must not.
+PATIENCE_S = 2.0
 #: An idle spool says each second how far it is complete.
 _MARK_EVERY_S = 1.0
 
@@ -40,8 +42,17 @@ class Committer:
     the clock at the swap: whatever comes later was received later.
     """
 
-    def __init__(self, log: DurableLog, clock: SteadyClock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        log: DurableLog,
+        clock: SteadyClock,
+        metrics: Metrics,
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         """Prepare; ``start`` begins to take clicks."""
+        self._patience_s = patience_s
+        self._stalled = False
         self._log = log
         self._clock = clock
         self._metrics = metrics
@@ -76,8 +87,8 @@ class Committer:
         return self._fault
 
     def available(self, now: Micros) -> bool:
-        """Tell whether a click may be offered: False for a while after a failed commit."""
-        return now >= self._blocked_until
+        """Tell whether a click may be offered: not while a commit hangs or has just failed."""
+        return now >= self._blocked_until and not self._stalled
 
     def add(self, click: Click) -> asyncio.Future[bool]:
         """Add a click to the batch that fills; await the result: True when it is durable.
@@ -100,19 +111,32 @@ class Committer:
         clicks, waiting = self._filling, self._waiting
         self._filling, self._waiting = [], []
         low_water = self._clock.now()
-        self._work.put(lambda: self._commit(clicks, waiting, low_water))
+        patience = self._loop.call_later(self._patience_s, self._stop_waiting, waiting)
+        self._work.put(lambda: self._commit(clicks, waiting, low_water, patience))
+
+    def _stop_waiting(self, waiting: list[asyncio.Future[bool]]) -> None:
+        """Send the visitors on whose commit hangs; their clicks may still become durable."""
+        self._stalled = True
+        self._fault = f"a commit to the spool has hung for {self._patience_s:g} s"
+        _resolve([*waiting, *self._waiting], durable=False)
 
     def _commit(
-        self, clicks: list[Click], waiting: list[asyncio.Future[bool]], low_water: Micros
+        self,
+        clicks: list[Click],
+        waiting: list[asyncio.Future[bool]],
+        low_water: Micros,
+        patience: asyncio.TimerHandle,
     ) -> None:
         with self._metrics.commit_seconds.time():
             fault = self._attempt(lambda: self._log.append(clicks, low_water))
-        self._loop.call_soon_threadsafe(self._committed, waiting, fault)
+        self._loop.call_soon_threadsafe(self._committed, waiting, patience, fault)
 
-    def _committed(self, waiting: list[asyncio.Future[bool]], fault: str) -> None:
-        for durable in waiting:
-            if not durable.done():
-                durable.set_result(not fault)
+    def _committed(
+        self, waiting: list[asyncio.Future[bool]], patience: asyncio.TimerHandle, fault: str
+    ) -> None:
+        patience.cancel()
+        _resolve(waiting, durable=not fault)
+        self._stalled = False
         self._fault = fault
         self._metrics.commits.inc()
         if fault:
@@ -124,16 +148,19 @@ class Committer:
 
     def _mark(self) -> None:
         if not self._busy:
-            low_water = self._clock.now()
             self._busy = True
-            self._work.put(lambda: self._write_mark(low_water))
+            low_water = self._clock.now()
+            patience = self._loop.call_later(self._patience_s, self._stop_waiting, [])
+            self._work.put(lambda: self._write_mark(low_water, patience))
         self._marking = self._loop.call_later(_MARK_EVERY_S, self._mark)
 
-    def _write_mark(self, low_water: Micros) -> None:
+    def _write_mark(self, low_water: Micros, patience: asyncio.TimerHandle) -> None:
         fault = self._attempt(lambda: self._log.mark(low_water))
-        self._loop.call_soon_threadsafe(self._marked, fault)
+        self._loop.call_soon_threadsafe(self._marked, patience, fault)
 
-    def _marked(self, fault: str) -> None:
+    def _marked(self, patience: asyncio.TimerHandle, fault: str) -> None:
+        patience.cancel()
+        self._stalled = False
         self._fault = fault
         if not fault:
             self._blocked_until = 0
@@ -155,3 +182,10 @@ class Committer:
     def _run(self) -> None:
         while (task := self._work.get()) is not None:
             task()
+
+
+def _resolve(waiting: list[asyncio.Future[bool]], *, durable: bool) -> None:
+    """Tell each request that still waits what became of its click."""
+    for future in waiting:
+        if not future.done():
+            future.set_result(durable)

@@ -105,6 +105,7 @@ def test_lost_workflows_cost_nothing(tmp_path: Path) -> None:
         pytest.param("application_version = '0'", id="left by another version"),
         pytest.param("executor_id = 'another'", id="left under another name"),
         pytest.param("status = 'ERROR'", id="ended without a word"),
+        pytest.param("recovery_attempts = 1000", id="brought the worker down too often"),
     ],
 )
 def test_a_try_that_nobody_takes_up_is_replaced(tmp_path: Path, change: str) -> None:
@@ -120,6 +121,40 @@ def test_a_try_that_nobody_takes_up_is_replaced(tmp_path: Path, change: str) -> 
     assert done.attempt == 2
     assert done.failed_at is not None
     assert it.exporter.written == [(1, 0), (1, 1), (1, 2)], "what was finished stays finished"
+
+
+def test_a_last_try_that_nobody_takes_up_is_failed(tmp_path: Path) -> None:
+    it = JobNode(tmp_path, FileExporter(pause_s=0.15), job_tries=1)
+    job = it.schedule()
+    with it.working():
+        it.until(job, lambda now: now.records == 10)
+    with sqlite3.connect(it.folder.workflows_db) as workflows:
+        workflows.execute("UPDATE workflow_status SET status = 'ERROR'")
+    workflows.close()
+    with it.working():
+        failed = it.until_state(job, State.FAILED)
+    assert failed.message.startswith("Gave up after 1 try: the worker ended")
+    assert it.ended(State.FAILED) == 1
+
+
+def test_trouble_with_one_job_does_not_keep_others_waiting(tmp_path: Path) -> None:
+    """A row that cannot be handed to DBOS: its id is taken by a workflow of another name."""
+    it = JobNode(tmp_path, FileExporter())
+    with it.working():
+        first = it.schedule(program_id=1)
+        it.until_state(first, State.COMPLETED)
+    with sqlite3.connect(it.folder.workflows_db) as workflows:
+        workflows.execute(
+            "UPDATE workflow_status SET workflow_uuid = ?, name = 'other'", (f"{first.id}:2",)
+        )
+    workflows.close()
+    it.jobs.replay(SID, first.id)
+    with it.working() as worker:
+        second = it.schedule(program_id=2)
+        it.until_state(second, State.COMPLETED)
+        done = it.until_state(first, State.COMPLETED)
+        assert worker.status()["dispatching"]
+    assert (done.run, done.attempt) == (2, 2)
 
 
 def test_an_earlier_run_taken_up_again_does_not_disturb_a_replay(tmp_path: Path) -> None:

@@ -221,7 +221,9 @@ def test_a_run_waits_until_the_lake_holds_what_was_asked_for(tmp_path: Path) -> 
         it.until_state(job, State.RUNNING)
         marks.append(requested - SECOND)
         time.sleep(0.4)
-        assert it.jobs.find(job.id).state is State.RUNNING
+        waiting = it.jobs.find(job.id)
+        assert waiting.state is State.RUNNING
+        assert waiting.message.startswith("Waiting until the lake is complete through 20")
         assert "prepare" not in it.exporter.calls
         marks.append(requested + SECOND)
         assert it.until_state(job, State.COMPLETED).attempt == 1

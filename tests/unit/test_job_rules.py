@@ -88,17 +88,20 @@ def test_a_try_begins_when_it_is_due(
 
 
 @pytest.mark.parametrize(
-    ("workflow", "expected"),
+    ("workflow", "attempt", "expected"),
     [
-        pytest.param(rules.Workflow.UNKNOWN, rules.Adoption.LAUNCH, id="killed after the claim"),
-        pytest.param(rules.Workflow.PENDING, rules.Adoption.LEAVE, id="the engine has it"),
-        pytest.param(rules.Workflow.ENDED, rules.Adoption.REPLACE, id="ended without a word"),
+        pytest.param(rules.Workflow.UNKNOWN, 1, rules.Adoption.LAUNCH, id="killed after the claim"),
+        pytest.param(rules.Workflow.UNKNOWN, 5, rules.Adoption.LAUNCH, id="the same, last try"),
+        pytest.param(rules.Workflow.PENDING, 1, rules.Adoption.LEAVE, id="the engine has it"),
+        pytest.param(rules.Workflow.PENDING, 5, rules.Adoption.LEAVE, id="the same, last try"),
+        pytest.param(rules.Workflow.ENDED, 4, rules.Adoption.REPLACE, id="ended without a word"),
+        pytest.param(rules.Workflow.ENDED, 5, rules.Adoption.GIVE_UP, id="the last one did"),
     ],
 )
 def test_a_running_job_without_a_thread_is_adopted(
-    workflow: rules.Workflow, expected: rules.Adoption
+    workflow: rules.Workflow, attempt: int, expected: rules.Adoption
 ) -> None:
-    assert rules.adoption(workflow) is expected
+    assert rules.adoption(workflow, attempt=attempt, tries=5) is expected
 
 
 @pytest.mark.parametrize(

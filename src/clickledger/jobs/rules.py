@@ -96,13 +96,8 @@ class Adoption(Enum):
     LAUNCH = "launch"
     #: Begin another try in the place of one that ended without a word.
     REPLACE = "replace"
-
-
-_ADOPTION: Mapping[Workflow, Adoption] = {
-    Workflow.UNKNOWN: Adoption.LAUNCH,
-    Workflow.PENDING: Adoption.LEAVE,
-    Workflow.ENDED: Adoption.REPLACE,
-}
+    #: It was the last try: the job is FAILED.
+    GIVE_UP = "give up"
 
 
 def due(state: State, retry_at: datetime | None, now: datetime) -> bool:
@@ -112,13 +107,17 @@ def due(state: State, retry_at: datetime | None, now: datetime) -> bool:
     return state is State.ERROR and retry_at is not None and retry_at <= now
 
 
-def adoption(workflow: Workflow) -> Adoption:
+def adoption(workflow: Workflow, *, attempt: int, tries: int) -> Adoption:
     """Decide about a job that is RUNNING although no thread of this process is at it.
 
     The row is claimed before the workflow is started, so a kill between the two leaves a
     claimed try that the engine never heard of.
     """
-    return _ADOPTION[workflow]
+    if workflow is Workflow.UNKNOWN:
+        return Adoption.LAUNCH
+    if workflow is Workflow.PENDING:
+        return Adoption.LEAVE
+    return Adoption.REPLACE if attempt < tries else Adoption.GIVE_UP
 
 
 def percent(*, rows: int, expected_rows: int, slices: int, expected_slices: int) -> int:

@@ -135,14 +135,17 @@ class Steps:
             return STOP
         if work.plan is not None:  # an earlier try pinned; what it finished is still good
             return GO
-        mark = self._wait_for_mark(to_micros(work.requested_at), stop)
+        mark = self._wait_for_mark(attempt, to_micros(work.requested_at), stop)
         if mark is None:
             return STOP
         return self._fix(attempt, work, mark, None)
 
-    def _wait_for_mark(self, requested: Micros, stop: threading.Event) -> Micros | None:
+    def _wait_for_mark(
+        self, attempt: Attempt, requested: Micros, stop: threading.Event
+    ) -> Micros | None:
         """Return a mark that covers the request; None: told to stop."""
         give_up = time.monotonic() + self._wait_s
+        told = False
         while True:
             mark = self._exporter.complete_through()
             if mark is not None and mark >= requested:
@@ -153,6 +156,11 @@ class Steps:
                     f"after {self._wait_s:g} s the lake is complete {through}; this was asked for "
                     f"at {_text(requested)}; held back by {self._exporter.held_by()}"
                 )
+            if not told:
+                told = True
+                waiting = f"Waiting until the lake is complete through {_text(requested)}."
+                if not self._runs.say(attempt, waiting):
+                    return None
             if stop.wait(_MARK_POLL_S):
                 return None
             self._check_halt()
@@ -187,8 +195,9 @@ class Steps:
                     version=work.lake_version,
                     reason=str(error),
                 )
-                mark = self._exporter.complete_through()
-                assert mark is not None  # noqa: S101 - there was one when the pin was made
+                mark = self._exporter.complete_through() or 0
+                if work.complete_through is not None:  # a newer version holds no less
+                    mark = max(mark, to_micros(work.complete_through))
                 if self._fix(attempt, work, mark, work.lake_version) == STOP:
                     return STOP
         raise UnavailableError("the lake's files vanish while they are read")

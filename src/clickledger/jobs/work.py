@@ -2,8 +2,9 @@
 
 The Job row is the truth. DBOS remembers which tries were started, and takes up again by itself
 what a killed process left. The dispatcher starts whatever is QUEUED or due again, and whatever
-is RUNNING although neither a thread of this process nor DBOS has it. It calls `start_workflow`
-itself rather than use DBOS's queues: over SQLite they have executed one workflow twice.
+is RUNNING although neither a thread of this process nor DBOS has it; so there may be one worker
+for a control database. It calls `start_workflow` itself rather than use DBOS's queues: over SQLite
+they have executed one workflow twice.
 """
 
 import threading
@@ -76,6 +77,7 @@ class JobWorker:
         self._metrics = metrics
         self._keep = timedelta(days=settings.result_keep_days)
         self._grace = max(_GRACE, timedelta(seconds=settings.signed_url_ttl_s))
+        self._tries = settings.job_tries
         self._runs = Runs(engine, clock, tries=settings.job_tries, retry_s=settings.job_retry_s)
         self._halt = threading.Event()
         self._steps = Steps(
@@ -174,27 +176,41 @@ class JobWorker:
             if (attempt.job_id, attempt.run, attempt.number) not in current:
                 running.stop.set()
         elsewhere = [job for job in unfinished if job.id not in here]
-        for job in elsewhere:
-            if job.state is State.RUNNING:
-                self._adopt(job)
+        self._each(self._adopt, [job for job in elsewhere if job.state is State.RUNNING])
         free = max(0, _PARALLEL_RUNS - len({job_id for job_id, *_ in current} | here.keys()))
         now = to_datetime(self._clock.now())
         due = [job for job in elsewhere if rules.due(job.state, job.retry_at, now)]
-        for job in sorted(due, key=lambda job: job.due_since)[:free]:
-            claimed = self._runs.claim(job)
-            if claimed is not None:
-                self._workflows.start(claimed)
+        self._each(self._begin, sorted(due, key=lambda job: job.due_since)[:free])
+
+    def _each(self, see_to: Callable[[Unfinished], None], jobs: Sequence[Unfinished]) -> None:
+        """See to each job; trouble with one does not keep the others waiting."""
+        troubles: list[Exception] = []
+        for job in jobs:
+            try:
+                see_to(job)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                troubles.append(error)
+        if troubles:
+            raise troubles[0]
+
+    def _begin(self, job: Unfinished) -> None:
+        attempt = self._runs.claim(job)
+        if attempt is not None:
+            self._workflows.start(attempt)
 
     def _adopt(self, job: Unfinished) -> None:
         """See to a job that is RUNNING although no thread of this process is at it."""
         attempt = Attempt(job_id=job.id, run=job.run, number=job.attempt)
-        match rules.adoption(self._workflows.state(attempt)):
+        known = self._workflows.state(attempt)
+        match rules.adoption(known, attempt=job.attempt, tries=self._tries):
             case rules.Adoption.LAUNCH:
                 self._workflows.start(attempt)
             case rules.Adoption.REPLACE:
                 replacement = self._runs.replace(job)
                 if replacement is not None:
                     self._workflows.start(replacement)
+            case rules.Adoption.GIVE_UP:
+                self._fail(attempt, "the worker ended in the middle of it, again and again")
             case rules.Adoption.LEAVE:
                 pass
 

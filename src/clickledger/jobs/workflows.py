@@ -31,6 +31,10 @@ APPLICATION_VERSION = "1"
 #: One worker process per data folder, so one name. What this name left pending is taken up again.
 _EXECUTOR_ID = "worker"
 
+#: How often one try is taken up after a kill before another takes its place: so a job that brings
+#: the worker down each time is FAILED in the end, and does not keep all others from their turn.
+_TAKEN_UP_AT_MOST = 20
+
 _PENDING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
 #: Most workflows that one sweep forgets in one statement.
@@ -74,8 +78,8 @@ class Workflows:
         try:
             DBOS(config=settings)
             # Registered anew with each start: `close` drops the registry, and with it this object.
-            # No limit to how often a try is taken up: a worker may be killed many times a day.
-            self._start = DBOS.workflow(name="job", max_recovery_attempts=None)(self._workflow())
+            register = DBOS.workflow(name="job", max_recovery_attempts=_TAKEN_UP_AT_MOST)
+            self._start = register(self._workflow())
             DBOS.launch()
         except DatabaseError as error:
             self.close()
@@ -99,9 +103,12 @@ class Workflows:
 
     def state(self, attempt: Attempt) -> Workflow:
         """Tell what DBOS knows of a try."""
-        status = DBOS.get_workflow_status(attempt.workflow_id)
-        if status is None:
+        found = DBOS.list_workflows(
+            workflow_ids=[attempt.workflow_id], load_input=False, load_output=False
+        )
+        if not found:
             return Workflow.UNKNOWN
+        status = found[0]
         ours = status.app_version == APPLICATION_VERSION and status.executor_id == _EXECUTOR_ID
         return Workflow.PENDING if ours and status.status in _PENDING else Workflow.ENDED
 

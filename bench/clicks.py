@@ -22,6 +22,13 @@ _PARTNERS = 40
 _ADS = 12
 #: Clicks per visitor, on average: most come once.
 _CLICKS_PER_VISITOR = 1.6
+_WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+_AGENTS = (
+    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/{{major}}.0.{{build}} Safari",
+    f"Mozilla/5.0 (Linux; Android 15; SM-G{{build}}) {_WEBKIT} Chrome/{{major}} Mobile Safari",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.{build} Safari/{major}.1",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/2010{build} Firefox/{major}.0",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +111,12 @@ def made_up(count: int, *, start: Micros, spacing: float, seed: int = 7) -> Iter
 
 
 def _user_agents(dice: random.Random) -> list[bytes]:
-    found = []
-    for _ in range(400):
-        major, build = dice.randrange(100, 145), dice.randrange(1000, 7000)
-        found.append(
-            dice.choice(
-                (
-                    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like "
-                    f"Gecko) Chrome/{major}.0.{build}.{build % 200} Safari/537.36",
-                    f"Mozilla/5.0 (iPhone; CPU iPhone OS {major % 19}_{build % 7} like Mac OS X) "
-                    f"AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{major % 19}.{build % 7} "
-                    "Mobile/15E148 Safari/604.1",
-                    f"Mozilla/5.0 (Linux; Android {major % 16}; SM-G{build}) AppleWebKit/537.36 "
-                    f"(KHTML, like Gecko) Chrome/{major}.0.0.0 Mobile Safari/537.36",
-                    f"Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 "
-                    f"Firefox/{major}.0",
-                )
-            ).encode()
-        )
-    return found
+    return [
+        dice.choice(_AGENTS)
+        .format(major=dice.randrange(100, 145), build=dice.randrange(1000, 7000))
+        .encode()
+        for _ in range(400)
+    ]
 
 
 def _referrers(dice: random.Random) -> list[bytes]:

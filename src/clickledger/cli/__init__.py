@@ -6,7 +6,7 @@ import sys
 import structlog
 import typer
 
-from clickledger.cli import account, ad, init, job, keys, link, partner, program, serve, spool
+from clickledger.cli import account, ad, init, job, keys, lake, link, partner, program, serve, spool
 from clickledger.errors import ClickledgerError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(link.app, name="link")
 app.add_typer(account.app, name="account")
 app.add_typer(keys.app, name="keys")
 app.add_typer(spool.app, name="spool")
+app.add_typer(lake.app, name="lake")
 app.add_typer(job.app, name="job")
 
 

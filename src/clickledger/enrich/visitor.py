@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from clickledger.enrich.model import Columns, Context
-from clickledger.enrich.text import clean
+from clickledger.enrich.text import cleaned_column
 from clickledger.spool.model import Click
 
 #: 16 bytes: 32 hex characters on the wire (impact-api 0.2).
@@ -44,7 +44,7 @@ def visitor(clicks: Sequence[Click], context: Context) -> Columns:
     return {
         "ip_address": pa.array(ips, pa.string()),
         "visitor": pa.array(hashes, pa.binary()),
-        "profile_id": pa.array([clean(click.profile_id) or None for click in clicks], pa.string()),
+        "profile_id": cleaned_column(click.profile_id for click in clicks),
         "profile_carried": pa.array(
             [bool(click.profile_carried and click.profile_id) for click in clicks], pa.bool_()
         ),

@@ -18,10 +18,9 @@ def connection(
 
     Two engines that spill into one folder overwrite each other's files.
     """
-    folder = scratch / f"duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
-    try:
-        with duckdb.connect(
+    with (
+        scratch_folder(scratch, "duckdb") as folder,
+        duckdb.connect(
             config={
                 "temp_directory": str(folder),
                 "memory_limit": f"{memory_mb}MB",
@@ -31,11 +30,29 @@ def connection(
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             }
-        ) as engine:
-            engine.execute("SET TimeZone = 'UTC'")
-            yield engine
+        ) as engine,
+    ):
+        engine.execute("SET TimeZone = 'UTC'")
+        yield engine
+
+
+@contextmanager
+def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
+    """Make a folder below ``scratch`` for the block; its name says whose it is."""
+    folder = scratch / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(scratch: Path) -> None:
+    """Remove the folders of processes that have ended without doing so themselves."""
+    for folder in scratch.glob("*-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def files_sql(paths: Sequence[Path]) -> str:

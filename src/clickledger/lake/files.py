@@ -119,6 +119,8 @@ class FileWriter:
         self._event_date = event_date
         self._statistics = statistics
         self._rows = 0
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
         self._least: dict[str, int] = {}
         self._most: dict[str, int] = {}
         self._new_folder = not self._file.parent.exists()
@@ -149,9 +151,17 @@ class FileWriter:
         )
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows; a call makes at least one row group."""
-        if not len(rows):
-            return
+        """Append rows; they are kept in memory until a row group is full."""
+        self._pending.append(rows)
+        self._pending_rows += len(rows)
+        while self._pending_rows >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = pa.concat_tables(self._pending)
+        rest = rows.slice(ROW_GROUP)
+        self._pending, self._pending_rows = [rest] if len(rest) else [], len(rest)
+        rows = rows.slice(0, ROW_GROUP)
         self._writer.write_table(rows, row_group_size=ROW_GROUP)
         self._rows += len(rows)
         for name in self._statistics:
@@ -159,13 +169,14 @@ class FileWriter:
             if pa.types.is_timestamp(column.type):
                 column = column.cast(pa.int64())
             found = pc.min_max(column).as_py()
-            if found["min"] is None:
-                continue
-            self._least[name] = min(self._least.get(name, found["min"]), found["min"])
-            self._most[name] = max(self._most.get(name, found["max"]), found["max"])
+            if found["min"] is not None:
+                self._least[name] = min(self._least.get(name, found["min"]), found["min"])
+                self._most[name] = max(self._most.get(name, found["max"]), found["max"])
 
     def close(self, footer: Mapping[bytes, bytes] | None = None) -> DataFile:
         """Finish the file with ``footer`` in its metadata and make it durable."""
+        if self._pending_rows:
+            self._flush()
         if footer:
             self._writer.add_key_value_metadata(dict(footer))
         self._writer.close()

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from clickledger.clock import Micros, wall_clock
+from clickledger.clock import SECOND, Micros, wall_clock
 from clickledger.enrich.model import Context, Names
 from clickledger.enrich.pipeline import enrich
 from clickledger.errors import UnavailableError
@@ -36,6 +36,8 @@ _T = TypeVar("_T")
 
 #: Other writers (another engine on the same table) may be first this often in one load.
 _CONFLICTS = 10
+#: A live spool moves its mark once a second.
+_BEHIND = 5 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class LoadReport:
     exhausted: bool
     #: The published mark; None: none yet.
     complete_through: Micros | None
+    #: What keeps the mark behind, for people; empty: nothing does.
+    held_by: str = ""
     #: What did not work for single spools; the others were loaded.
     problems: tuple[str, ...] = ()
 
@@ -125,6 +129,10 @@ class Loader:
             self._metrics.load_seconds.observe(time.perf_counter() - started)
         return report
 
+    def waiting(self) -> int:
+        """Count the clicks in the spools behind what is loaded; reads the batches' headers."""
+        return sum(source.waiting(self._clicks.loaded(source.id)) for source in self._spools.list())
+
     def _load(self) -> LoadReport:
         # Before the spools are listed: a spool that is not listed takes only later clicks.
         now = self._clock()
@@ -140,15 +148,18 @@ class Loader:
         version = self._commit(files, reads)
         self._metrics.mark_holders.set(sum(map(_holds_back, reads)))
         lowest = min([now, *(read.chunk.low_water for read in reads)])
+        held_by = "; ".join(problems) or _held_by(reads, now)
         problems += self._release(reads, now)
         # A spool that could not be read holds the mark where it is.
         mark = watermark.publish(self._mark, lowest) if complete else watermark.read(self._mark)
+        exhausted = complete and all(read.chunk.exhausted for read in reads)
         return LoadReport(
             version=version,
             clicks=sum(file.rows for file in files),
             dead_letters=dead,
-            exhausted=all(read.chunk.exhausted for read in reads),
+            exhausted=exhausted,
             complete_through=mark,
+            held_by=held_by,
             problems=tuple(problems),
         )
 
@@ -313,6 +324,18 @@ class Loader:
             except UnavailableError as error:
                 problems.append(str(error))
         return problems
+
+
+def _held_by(reads: Sequence[_Read], now: Micros) -> str:
+    """Name the spool with the lowest mark, if that is far enough behind to speak of."""
+    if not reads:
+        return ""
+    last = min(reads, key=lambda read: read.chunk.low_water)
+    if last.chunk.low_water > now - _BEHIND:
+        return ""
+    owner = "" if last.source.owner_alive() else ", whose process has ended"
+    waits = "has more to load" if last.chunk.batches else "says nothing newer"
+    return f"spool {last.source.id}{owner}, {waits}"
 
 
 def _holds_back(read: _Read) -> bool:

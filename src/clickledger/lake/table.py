@@ -254,22 +254,27 @@ class Table:
             _sync(log, *(name for name in names if (log / name).exists()))
             self._durable = version
 
-    def vacuum(self, retention_hours: int, keep_versions: Sequence[int]) -> list[str]:
+    def vacuum(
+        self, retention_hours: int, keep_versions: Sequence[int], *, dry_run: bool = False
+    ) -> list[str]:
         """Remove files that no version needs: gone, or never committed, for so many hours.
 
-        Files of ``keep_versions`` stay. Returns the removed paths, relative to the table.
+        Files of ``keep_versions``, which must be there, stay. Returns the paths, relative to the
+        table; with ``dry_run``, of what would go.
         """
         self.refresh()
-        removed = self._delta.vacuum(
+        return self._delta.vacuum(
             retention_hours,
-            dry_run=False,
-            enforce_retention_duration=False,
+            dry_run=dry_run,
+            enforce_retention_duration=False,  # the operator's setting is the rule
             full=True,
             keep_versions=list(keep_versions),
         )
+
+    def forget_old_versions(self) -> None:
+        """Remove the log of versions older than the table's log retention."""
         self.refresh()
         self._delta.cleanup_metadata()
-        return removed
 
 
 def _numbers(actions: pa.Table, name: str, names: set[str]) -> list[int]:

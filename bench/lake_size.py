@@ -1,0 +1,133 @@
+"""Bytes per click in the lake, column by column, as loaded and after the day is closed."""
+
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+from rich.table import Table as Shown
+
+from bench.clicks import MadeUpNames, made_up
+from bench.report import Figure, as_json, show
+from clickledger.clock import DAY, SteadyClock, wall_clock
+from clickledger.config import DataFolder, Settings
+from clickledger.lake.closing import Closer
+from clickledger.lake.lease import Lease
+from clickledger.lake.loader import Loader
+from clickledger.lake.store import Lake, LakeFile
+from clickledger.metrics import Metrics
+from clickledger.spool.reader import Spools
+from clickledger.spool.receipts import Receipts
+from clickledger.spool.writer import Writer
+
+_CLICKS = 300_000
+_BATCH = 64
+_SETTINGS = Settings()
+
+
+def run() -> dict[str, object]:
+    """Measure; return figures and machine."""
+    with tempfile.TemporaryDirectory(prefix="clickledger-bench-") as name:
+        folder = DataFolder(Path(name))
+        folder.spool.mkdir()
+        lake = Lake.open(str(folder.lake))
+        lease = Lease(folder.locks / "lake")
+        _load(folder, lake, lease)
+        loaded = lake.snapshot().all_files
+        loaded_columns = _columns(loaded)
+        begin = time.perf_counter()
+        closed = Closer(lake, lease, folder.tmp).close_days(wall_clock())
+        seconds = time.perf_counter() - begin
+        assert closed
+        files = lake.snapshot().all_files
+        columns = _columns(files)
+        spooled = (folder.root / "spooled").read_text()
+    figures = [
+        _figure("lake, closed day", files, spooled, columns, closed_per_s=_CLICKS / seconds),
+        _figure("lake, as loaded", loaded, spooled, loaded_columns),
+    ]
+    show("Lake size", figures)
+    table = Shown("column", "bytes per click, closed", "as loaded", title="Bytes per column")
+    for column, size in columns.most_common():
+        table.add_row(column, f"{size / _CLICKS:.2f}", f"{loaded_columns[column] / _CLICKS:.2f}")
+    Console(width=100).print(table)
+    return {"figures": figures}
+
+
+def _figure(
+    name: str, files: Iterable[LakeFile], spooled: str, columns: Counter[str], **notes: object
+) -> Figure:
+    size = sum(file.size for file in files) / _CLICKS
+    return Figure(
+        name=name,
+        value=size,
+        unit="bytes/click",
+        bar="<= 230",
+        met=size <= 230,
+        baseline=int(spooled) / _CLICKS,
+        baseline_name="the spool's bytes",
+        notes={
+            **notes,
+            "clicks": _CLICKS,
+            "bytes_per_column": {
+                column: round(found / _CLICKS, 2) for column, found in columns.most_common()
+            },
+        },
+    )
+
+
+def _load(folder: DataFolder, lake: Lake, lease: Lease) -> None:
+    writer = Writer.open(
+        folder.spool,
+        segment_bytes=_SETTINGS.spool_segment_bytes,
+        segment_age_s=_SETTINGS.spool_segment_age_s,
+        clock=SteadyClock(),
+    )
+    noon_yesterday = wall_clock() // DAY * DAY - DAY // 2
+    clicks = list(made_up(_CLICKS, start=noon_yesterday, spacing=40_000))
+    for start in range(0, _CLICKS, _BATCH):
+        batch = clicks[start : start + _BATCH]
+        writer.append(batch, batch[-1].received)
+    writer.close()
+    size = sum(file.stat().st_size for file in folder.spool.rglob("*") if file.is_file())
+    (folder.root / "spooled").write_text(str(size))
+    with Spools(folder.spool) as spools, Receipts(folder.spool / "receipts.db") as receipts:
+        loader = Loader(
+            lake=lake,
+            spools=spools,
+            receipts=receipts,
+            lease=lease,
+            mark=folder.watermark,
+            names=MadeUpNames,
+            visitor_key=b"bench" * 6,
+            batch_clicks=_SETTINGS.load_batch_clicks,
+            metrics=Metrics(CollectorRegistry()),
+        )
+        loaded = 0
+        while loaded < _CLICKS:
+            loaded += loader.load_once().clicks
+
+
+def _columns(files: Iterable[LakeFile]) -> Counter[str]:
+    sizes: Counter[str] = Counter()
+    for file in files:
+        metadata = pq.read_metadata(file.path)
+        for row_group in range(metadata.num_row_groups):
+            for index in range(metadata.num_columns):
+                column = metadata.row_group(row_group).column(index)
+                name = column.path_in_schema.partition(".")[0]
+                sizes[name] += column.total_compressed_size
+        sizes["(footer and filters)"] += file.size
+    sizes["(footer and filters)"] -= sum(
+        size for name, size in sizes.items() if name != "(footer and filters)"
+    )
+    return sizes
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_json(run()["figures"]) + "\n")  # type: ignore[arg-type]  # figures

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clickledger.clock import SECOND, Micros, to_datetime, wall_clock
-from clickledger.errors import ForbiddenError
+from clickledger.errors import ForbiddenError, UnavailableError
 from clickledger.jobs import results
 from clickledger.jobs.model import SliceDone, State
 from clickledger.testing.jobs import LONG_AGO, SID, FileExporter, JobNode, content, nothing
@@ -97,14 +97,14 @@ def test_the_message_is_honest_about_a_day_that_is_not_over(
 def test_an_error_is_retried_and_becomes_failed(tmp_path: Path) -> None:
     def fail(index: int) -> None:
         if index == 1:
-            raise OSError(28, "No space left on device")
+            raise UnavailableError("the disk is full")
 
     it = JobNode(tmp_path, FileExporter(before=fail), job_retry_s=0.05, job_tries=5)
     job = it.schedule()
     with it.working():
         failed = it.until_state(job, State.FAILED)
         assert failed.attempt == 5
-        assert failed.message == "Gave up after 5 tries: No space left on device"
+        assert failed.message == "Gave up after 5 tries: the disk is full"
         assert failed.failed_at is not None
         assert failed.retry_at is None
         assert it.exporter.written == [(1, 0)], "a retry does not write again what is finished"

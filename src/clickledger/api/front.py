@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from anyio import to_thread
 
 from clickledger.api.errors import ContentTooLargeError, Problem, UriTooLongError, describe
@@ -19,6 +20,8 @@ from clickledger.api.render import Format, render
 from clickledger.api.requests import Call, Parameters, choose_format, parse_pairs
 from clickledger.errors import InvalidInputError
 from clickledger.metrics import Metrics
+
+log = structlog.get_logger()
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -68,10 +71,19 @@ class Front:
         except Exception as error:  # noqa: BLE001 - the one place that answers what went wrong here
             await _refuse(answer, describe(error, request_id), form)
         else:
-            await self._app(scope, receive, answer.send)
+            await self._run(scope, receive, answer)
         finally:
             self._metrics.api_requests.labels(str(answer.status)).inc()
             self._metrics.api_seconds.observe(time.perf_counter() - begun)
+
+    async def _run(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            # The framework answers what fails before an answer has begun. Now it has: it stays
+            # incomplete, and the server closes the connection so that the caller notices.
+            log.exception("api_answer_broken", request_id=answer.request_id)
+            raise
 
     async def _read_body(self, headers: Mapping[str, str], receive: Receive) -> bytes | None:
         """Read the whole body; None when the caller went away."""
@@ -99,7 +111,7 @@ class _Answer:
 
     def __init__(self, send: Send, *, request_id: str, head: bool) -> None:
         self._send = send
-        self._request_id = request_id
+        self.request_id = request_id
         self.head = head
         self._ended = False
         #: 499 while nothing was sent: the caller went away first.
@@ -111,7 +123,7 @@ class _Answer:
             self.status = message["status"] = int(message["status"])
             message["headers"] = [
                 *message.get("headers", ()),
-                (b"x-request-id", self._request_id.encode("ascii")),
+                (b"x-request-id", self.request_id.encode("ascii")),
                 (b"cache-control", b"no-store"),  # all of it is some account's data
                 (b"x-content-type-options", b"nosniff"),
             ]

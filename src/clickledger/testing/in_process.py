@@ -51,6 +51,10 @@ class Answer:
         return ET.fromstring(self.body)  # noqa: S314 - our own server's text
 
 
+def nothing() -> None:
+    """Do nothing about a piece of an answer."""
+
+
 def request(
     app: App,
     method: str,
@@ -60,15 +64,26 @@ def request(
     body: bytes | Sequence[bytes] = b"",
     client: tuple[str, int] | None = ("127.0.0.1", 50000),
     leaves: bool = False,
+    on_chunk: Callable[[], None] = nothing,
 ) -> Answer:
     """Send one request and wait for the whole answer.
 
     ``target`` goes out as it is, percent-encoded or not, as a server would hand it on: the path
     decoded, bytes that are no UTF-8 replaced. ``body`` may come in several pieces; with
-    ``leaves`` the caller goes away after the last one, before the body is complete.
+    ``leaves`` the caller goes away after the last one, before the body is complete. ``on_chunk``
+    is called when a piece of the answer has come.
     """
     return asyncio.run(
-        request_async(app, method, target, headers=headers, body=body, client=client, leaves=leaves)
+        request_async(
+            app,
+            method,
+            target,
+            headers=headers,
+            body=body,
+            client=client,
+            leaves=leaves,
+            on_chunk=on_chunk,
+        )
     )
 
 
@@ -81,6 +96,7 @@ async def request_async(
     body: bytes | Sequence[bytes] = b"",
     client: tuple[str, int] | None = ("127.0.0.1", 50000),
     leaves: bool = False,
+    on_chunk: Callable[[], None] = nothing,
 ) -> Answer:
     """Send one request from a running event loop."""
     path, _, query = target.partition("?")
@@ -110,6 +126,7 @@ async def request_async(
             started.update(message)
         else:
             chunks.append(message.get("body", b""))
+            on_chunk()
             if not message.get("more_body", False):
                 finished.set()
 

@@ -17,7 +17,10 @@ _DATABASE_WAIT_S = 2.0
 
 
 def configure_logging(level: str) -> None:
-    """Log one line of JSON per event to stderr; coloured text where a person watches."""
+    """Log one line of JSON per event to stderr; coloured text where a person watches.
+
+    A traceback is logged without the values of its variables: tokens are among them.
+    """
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr)
     person = sys.stderr.isatty()
@@ -26,8 +29,16 @@ def configure_logging(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if person else [structlog.processors.dict_tracebacks]),
-            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
+            *(
+                [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+                if person
+                else [
+                    structlog.processors.ExceptionRenderer(
+                        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+                    ),
+                    structlog.processors.JSONRenderer(),
+                ]
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

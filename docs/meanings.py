@@ -45,14 +45,14 @@ CLICKS: Mapping[str, str] = {
         "Whether the click repeats no earlier one of the same visitor and program within 30 "
         "minutes. Computed for an open day, stored when the day is closed."
     ),
-    "cpc_bid": "Kept for the wire; empty until costs per click exist.",
+    "cpc_bid": "Kept for the wire; `0.0` in a file until costs per click exist.",
     "deal_name": "Kept for the wire; empty until deals exist.",
     "deal_type": "Kept for the wire; empty until deals exist.",
     "deal_scope": "Kept for the wire; empty until deals exist.",
     "sub_id1": "From `subId1` on the link; empty in a file when the program hides it.",
     "sub_id2": "From `subId2` on the link; empty in a file when the program hides it.",
     "sub_id3": "From `subId3` on the link; empty in a file when the program hides it.",
-    "payout": "Kept for the wire; empty until payouts exist.",
+    "payout": "Kept for the wire; `0.0` in a file until payouts exist.",
     "traffic_category": "From `trafcat` on the link.",
     "traffic_source": "From `trafsrc` on the link.",
     "bid_keyword": "From `bidkw` on the link.",

@@ -252,6 +252,32 @@ def test_one_worker_per_data_folder(tmp_path: Path) -> None:
         assert it.jobs.list()[1] == 1
 
 
+def test_workflows_that_cannot_be_written_delay_nothing(tmp_path: Path) -> None:
+    """Steps are done whether or not DBOS can remember them: the row is the truth."""
+    it = JobNode(tmp_path, FileExporter())
+
+    def break_workflows(index: int) -> None:
+        if index == 0:
+            with sqlite3.connect(it.folder.workflows_db) as workflows:
+                workflows.execute("ALTER TABLE operation_outputs RENAME TO aside")
+            workflows.close()
+
+    it.exporter.before = break_workflows
+    job = it.schedule()
+    with it.working():
+        done = it.until_state(job, State.COMPLETED)
+    assert (done.attempt, it.exporter.written) == (1, [(1, 0), (1, 1), (1, 2)])
+
+
+def test_a_worker_waits_for_one_that_is_just_ending(tmp_path: Path) -> None:
+    it = JobNode(tmp_path, FileExporter())
+    ending = it.worker()
+    ending.start()
+    threading.Timer(0.3, ending.stop).start()
+    with it.working():
+        it.until_state(it.schedule(), State.COMPLETED)
+
+
 def test_damaged_workflows_are_named_and_hold_nobody(tmp_path: Path) -> None:
     it = JobNode(tmp_path, FileExporter())
     it.folder.workflows_db.write_bytes(b"not a database" * 1000)

@@ -101,7 +101,7 @@ class FileExporter:
         on_slice: Callable[[SliceDone], None],
         cancelled: Callable[[], bool],
     ) -> int | None:
-        """Write what is unfinished, in order."""
+        """Write what is not there, in order."""
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
@@ -121,7 +121,7 @@ class FileExporter:
     ) -> int | None:
         version, slices = _integer(plan, "version"), _integer(plan, "slices")
         folder.mkdir(parents=True, exist_ok=True)
-        done = {each.index for each in finished}
+        done = {each.index for each in finished if (folder / f"part-{each.index:05}").exists()}
         for index in sorted(set(range(slices)) - done):
             if version in self.gone:
                 raise GoneError(f"version {version} can no longer be read")

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,11 @@ class _Bounds:
     #: … and at most this one; what stands behind it was never acknowledged.
     at_most: int
 
+    @property
+    def exact(self) -> bool:
+        """Whether the last number is known."""
+        return self.at_least == self.at_most
+
 
 class Contents:
     """The batches of one spool.
@@ -55,6 +60,8 @@ class Contents:
         self._open: dict[int, SegmentReader] = {}
         # First number and ``previous`` of each begun segment seen: they never change.
         self._starts: dict[int, tuple[int, int | None]] = {}
+        # Segments of an ended process that hold nothing.
+        self._empty: set[int] = set()
         # Where the last segment of an ended process was found to end, past any damage.
         self._ends: dict[int, int] = {}
 
@@ -81,7 +88,7 @@ class Contents:
                 return mark
         return None
 
-    def begun(self) -> list[int]:
+    def begun(self, *, settled: bool) -> list[int]:
         """List the segments through the last one that holds a batch.
 
         All but the last are complete: their writer has gone on. FileNotFoundError when the spool
@@ -91,7 +98,7 @@ class Contents:
         for number, reader in list(self._open.items()):
             if number not in numbers or not reader.follows:
                 self._open.pop(number).close()
-        while numbers and not self._has_batch(numbers[-1]):
+        while numbers and not self._has_batch(numbers[-1], settled=settled):
             numbers.pop()
         return numbers
 
@@ -102,11 +109,11 @@ class Contents:
         """
         self.blocked = False
         mark = self.mark() if settled else None
-        numbers = self.begun()
+        numbers = self.begun(settled=settled)
         last = after
         for index, number in enumerate(numbers):
             bounds = self._bounds(numbers, index, mark)
-            if bounds.at_least == bounds.at_most <= last:
+            if bounds.exact and bounds.at_most <= last:
                 continue
             for passed in [open_ for open_ in self._open if open_ < number]:
                 self._open.pop(passed).close()
@@ -123,7 +130,7 @@ class Contents:
 
     def headers(self, *, settled: bool, only: int | None = None) -> Iterator[spool_format.Header]:
         """Yield the headers of the batches, payloads unchecked; of one segment, or of all."""
-        numbers = self.begun()
+        numbers = self.begun(settled=settled)
         mark = self.mark() if settled else None
         for index, number in enumerate(numbers):
             if only not in (None, number):
@@ -136,17 +143,22 @@ class Contents:
                     with suppress(CorruptedError):
                         yield self.codec.read_header(found.sequence, found.header)
 
-    def released_through(self) -> int:
+    def released_through(self, *, settled: bool) -> int:
         """Tell the number before the first batch that is still here."""
-        numbers = self.begun()
+        numbers = self.begun(settled=settled)
         if not numbers:
             return 0
         first, previous = self._start(numbers[0])
         return max(first - 1, 0) if previous is None else previous
 
-    def last_sequence(self, number: int) -> int:
-        """Tell a number that no acknowledged batch of this complete segment exceeds."""
-        numbers = self.begun()
+    def last_sequence(self, number: int, *, settled: bool) -> int:
+        """Tell a number that no acknowledged batch of this complete segment exceeds.
+
+        FileNotFoundError when another process has removed it.
+        """
+        numbers = self.begun(settled=settled)
+        if number not in numbers:
+            raise FileNotFoundError(layout.segment_path(self.folder, number))
         index = numbers.index(number)
         bounds = self._bounds(numbers, index, self.mark())
         if bounds.at_most < _NO_BOUND:
@@ -188,12 +200,15 @@ class Contents:
         if not complete:
             self.blocked = bool(fault)
             return
-        if not fault and last >= bounds.at_least and bounds.at_most < _NO_BOUND:
+        if not fault and (bounds.exact and last >= bounds.at_least):
             return
-        if self._ends.get(number, -1) == last and not fault:
+        if not fault and self._ends.get(number, -1) == last:
             return
-        yield from self._salvaged(number, last, bounds, fault)
-        if number not in self.damaged and bounds.at_most == _NO_BOUND:
+        more = 0
+        for found in self._salvaged(number, last, bounds, fault):
+            more += 1
+            yield found
+        if not more and number not in self.damaged:
             self._ends[number] = last
 
     def _salvaged(
@@ -201,14 +216,12 @@ class Contents:
     ) -> Iterator[Row | _Lost]:
         """Read behind the place where SQLite stops.
 
-        It stops at damage, and at the torn end of the log, which is none. What the log still
-        holds behind that place is told by laying its pages together without its own checksums.
+        It stops at damage, and at a torn end, which is none; and a reader that looked on while
+        the writer died may stop before its last commit. What the log still holds behind that
+        place is told by laying its pages together without its own checksums.
         """
-        path = layout.segment_path(self.folder, number)
-        log = layout.companions(path)[0]
-        pages = wal.image(path.read_bytes(), log.read_bytes() if log.exists() else b"")
         try:
-            reader = SegmentReader.of_image(pages or b"", self.spool_id, number)
+            reader = self._image(number)
         except (sqlite3.Error, CorruptedError) as error:
             self.damaged[number] = f"nothing can be read: {fault or error}"
             # The bound above is the better name when the one below says nothing.
@@ -220,6 +233,14 @@ class Contents:
         finally:
             reader.close()
 
+    def _image(self, number: int) -> SegmentReader:
+        path = layout.segment_path(self.folder, number)
+        log = layout.companions(path)[0]
+        pages = wal.image(path.read_bytes(), log.read_bytes() if log.exists() else b"")
+        if pages is None:
+            raise CorruptedError("the file is not a database")
+        return SegmentReader.of_image(pages, self.spool_id, number)
+
     def _salvaged_rows(
         self, reader: SegmentReader, number: int, after: int, bounds: _Bounds, fault: str
     ) -> Iterator[Row | _Lost]:
@@ -228,9 +249,6 @@ class Contents:
             for row in reader.rows(after):
                 if row.sequence > bounds.at_most:
                     return
-                if not fault:
-                    fault = f"the log is damaged behind batch {after}"
-                    self.damaged[number] = fault
                 last = row.sequence
                 yield row
         except sqlite3.Error as error:
@@ -249,13 +267,15 @@ class Contents:
         return first - 1
 
     def _bounds(self, numbers: list[int], index: int, mark: spool_format.Mark | None) -> _Bounds:
-        for later in numbers[index + 1 :]:
-            first, previous = self._start(later)
-            if first:
-                if previous is not None and later == numbers[index + 1]:
-                    return _Bounds(previous, previous)
-                return _Bounds(0, first - 1)
-        return _Bounds(mark.last_sequence if mark else 0, _NO_BOUND)
+        later = numbers[index + 1 :]
+        if not later:
+            return _Bounds(mark.last_sequence if mark else 0, _NO_BOUND)
+        first, previous = self._start(later[0])
+        if previous is not None:
+            return _Bounds(previous, previous)
+        # The next segment does not tell, for it is damaged itself: those after it tell less.
+        firsts = (first, *(self._start(number)[0] for number in later[1:]))
+        return _Bounds(0, next((known - 1 for known in firsts if known), _NO_BOUND))
 
     def _start(self, number: int) -> tuple[int, int | None]:
         """Tell a segment's first number (0: unknown) and the acknowledged one before it."""
@@ -273,13 +293,20 @@ class Contents:
                 self._starts[number] = (row.sequence, None)
         return self._starts[number]
 
-    def _has_batch(self, number: int) -> bool:
-        if number in self._starts:
-            return True
+    def _has_batch(self, number: int, *, settled: bool) -> bool:
+        if number in self._starts or number in self._empty:
+            return number in self._starts
         try:
-            return self._reader(number).first() is not None
+            found = self._reader(number).first()
+            if found is None and settled:
+                # Its log may be damaged from the beginning.
+                with closing(self._image(number)) as image:
+                    found = image.first()
         except (sqlite3.Error, CorruptedError):
             return True  # it may: it must not be passed over
+        if found is None and settled:
+            self._empty.add(number)
+        return found is not None
 
     def _reader(self, number: int) -> SegmentReader:
         reader = self._open.get(number)
@@ -319,8 +346,9 @@ def _one_by_one(
     with suppress(sqlite3.Error):
         high = min(high, max(bounds.at_least, reader.last_sequence()))
     high = min(high, max(bounds.at_least, last + reader.page_count() * _MOST_ROWS_A_PAGE))
+    low = max(last, high - reader.page_count() * _MOST_ROWS_A_PAGE)
     lost: list[int] = []
-    for sequence in range(last + 1, high + 1):
+    for sequence in range(low + 1, high + 1):
         try:
             found = reader.row(sequence)
         except sqlite3.Error:

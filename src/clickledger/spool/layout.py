@@ -102,8 +102,14 @@ def take_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether someone holds the lock at ``path``, without keeping it or writing anything."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Tell whether someone holds the lock at ``path``, without keeping it or writing anything.
+
+    True also when there is no lock file: nobody can tell, and a spool in use must not be touched.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

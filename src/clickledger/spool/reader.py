@@ -73,6 +73,7 @@ class Source:
         if self._lock is None:
             self._lock = layout.take_lock(self._folder / layout.LOCK)
             if self._lock is not None:
+                self._contents.close()  # opened again, a log shows all that was committed
                 self._settle()
         return self._lock is None
 
@@ -83,15 +84,21 @@ class Source:
             UnavailableError: the spool cannot be read now.
         """
         try:
-            while True:
-                try:
-                    return self._read(after, limit_clicks)
-                except FileNotFoundError:
-                    # Another reader removes what is loaded: a segment, or the last of the spool.
-                    if not self._folder.exists():
-                        return _nothing_left(after)
+            return self._read(after, limit_clicks)
+        except FileNotFoundError as error:
+            # Another reader removed a segment that is loaded, or with the last one the spool.
+            if not self._folder.exists():
+                return _nothing_left(after)
+            raise UnavailableError(f"spool {self.id} changed while it was read") from error
         except (OSError, sqlite3.Error) as error:
             raise UnavailableError(f"spool {self.id} cannot be read: {error}") from error
+
+    def waiting(self, after: int) -> int:
+        """Count the clicks behind number ``after``, from the batches' headers alone."""
+        with suppress(FileNotFoundError):
+            headers = self._contents.headers(settled=not self.owner_alive())
+            return sum(header.clicks for header in headers if header.sequence > after)
+        return 0
 
     def release(self, through: int, receipts: Receipts, now: Micros) -> Released:
         """Remove what is loaded: complete segments without a batch behind number ``through``.
@@ -153,11 +160,11 @@ class Source:
 
     def _release(self, through: int, receipts: Receipts, now: Micros) -> Released:
         settled = not self.owner_alive()
-        numbers = self._contents.begun()
+        numbers = self._contents.begun(settled=settled)
         complete = numbers if settled else numbers[:-1]
         segments = batches = clicks = 0
         for number in complete:
-            if self._contents.last_sequence(number) > through:
+            if self._contents.last_sequence(number, settled=settled) > through:
                 break
             headers = list(self._contents.headers(settled=settled, only=number))
             self._note_damage()

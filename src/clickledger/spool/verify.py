@@ -1,7 +1,7 @@
 """Looking at spools without taking part: nothing is locked, changed or made."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,12 +109,10 @@ def reason(root: Path, set_aside: str) -> str:
 
 
 def _stats(folder: Path) -> SpoolStats | None:
-    while True:
-        try:
+    while folder.exists():
+        with suppress(FileNotFoundError):  # a loader removes what it has loaded, meanwhile
             return _count(folder)
-        except FileNotFoundError:  # a loader removes what it has loaded, meanwhile
-            if not folder.exists():
-                return None
+    return None
 
 
 def _count(folder: Path) -> SpoolStats:
@@ -141,22 +139,22 @@ def _count(folder: Path) -> SpoolStats:
 
 def _entries(folder: Path, after: int) -> Iterator[Batch | SetAside]:
     last = after
-    while True:
-        try:
+    while folder.exists():
+        with suppress(FileNotFoundError):  # a loader removes what it has loaded, meanwhile
             settled = not layout.is_locked(folder / layout.LOCK)
             with closing(Contents(folder)) as contents:
-                last = max(last, contents.released_through())
-                for entry in contents.entries(last, settled=settled):
-                    # What is gone from the front may just have been released.
-                    front = entry.sequence <= contents.released_through()
-                    if not (isinstance(entry, SetAside) and entry.reason == "missing" and front):
-                        yield entry
+                last = start = max(last, contents.released_through(settled=settled))
+                for entry in contents.entries(start, settled=settled):
+                    # What is missing at the very front has been released just now.
+                    released = last == start and _is_missing(entry)
                     last = max(last, entry.sequence)
-        except FileNotFoundError:  # a loader removes what it has loaded, meanwhile
-            if not folder.exists():
-                return
-        else:
+                    if not released:
+                        yield entry
             return
+
+
+def _is_missing(entry: Batch | SetAside) -> bool:
+    return isinstance(entry, SetAside) and entry.reason == "missing"
 
 
 def _wrong(batch: Batch, promised: Micros) -> Iterator[Problem]:

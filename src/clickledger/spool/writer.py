@@ -38,6 +38,7 @@ class Writer:
         self._segment_age = int(segment_age_s * SECOND)
         self._clock = clock
         self._spool: _Spool | None = None
+        self._spool_id = ""
         self._fault = ""
         self._closed = False
 
@@ -57,8 +58,8 @@ class Writer:
 
     @property
     def spool_id(self) -> str:
-        """Id of the present spool; empty while there is none."""
-        return self._spool.id if self._spool else ""
+        """Id of the present spool, or the last one; empty when there was none yet."""
+        return self._spool_id
 
     @property
     def fault(self) -> str:
@@ -134,6 +135,7 @@ class Writer:
             )
         except (OSError, sqlite3.Error) as error:
             raise self._failed(f"no spool can be made in {self._root}: {error}") from error
+        self._spool_id = self._spool.id
         return self._spool
 
     def _failed(self, reason: str) -> SpoolUnavailableError:

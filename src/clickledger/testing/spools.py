@@ -1,5 +1,6 @@
 """Clicks to put into a spool, and a loader in miniature to take them out again."""
 
+import time
 from pathlib import Path
 
 from clickledger.clock import Micros
@@ -7,6 +8,7 @@ from clickledger.spool import format as spool_format
 from clickledger.spool.model import Click, Receipt, SetAside
 from clickledger.spool.reader import Source, Spools
 from clickledger.spool.receipts import Receipts
+from clickledger.spool.writer import Writer
 
 
 def click(number: int, received: Micros = 1_700_000_000_000_000, **values: object) -> Click:
@@ -83,3 +85,24 @@ class Drain:
         """Let go of all files."""
         self._spools.close()
         self._receipts.close()
+
+
+class HandClock:
+    """A clock that stands still until it is moved: pass ``read`` to ``SteadyClock``."""
+
+    def __init__(self, now: Micros = 1_700_000_000_000_000) -> None:
+        self.now = now
+
+    def read(self) -> Micros:
+        """Read the instant."""
+        return self.now
+
+
+def until_ready(writer: Writer, within_s: float = 10.0) -> None:
+    """Wait until a writer has its next segment ready, which it makes in the background."""
+    deadline = time.monotonic() + within_s
+    spool = writer._spool  # noqa: SLF001 - tests look inside
+    while spool is not None and spool._keeper._ready is None:  # noqa: SLF001 - the same
+        if time.monotonic() > deadline:
+            raise TimeoutError("the next segment of the spool is not ready")
+        time.sleep(0.002)

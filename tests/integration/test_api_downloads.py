@@ -1,10 +1,12 @@
 """Result files over the API: streams, ranges, compression, links that expire, runs of a replay."""
 
+import asyncio
 import gzip
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from litestar.exceptions import LitestarException
 from structlog.testing import capture_logs
 
+from clickledger.api.downloads import in_threads
 from clickledger.config import Settings
 from clickledger.jobs.model import Job
 from clickledger.testing.brand_api import BrandApi, brand_api
@@ -261,3 +264,25 @@ def test_what_a_link_starts_with(
         job = api.finish(api.export("Date=2026-03-01"), HEAD)
         answer = api.get(f"…/Jobs/{job.id}/Download", headers)
         assert (answer.header("location") or "").startswith(f"{origin}/results/{job.id}/1/")
+
+
+def test_a_file_is_closed_as_soon_as_its_reader_goes_away() -> None:
+    events: list[str] = []
+
+    def chunks() -> Generator[bytes]:
+        try:
+            for number in range(10):
+                events.append(f"read {number} in {threading.current_thread().name}")
+                yield b"x"
+        finally:
+            events.append("closed")
+
+    async def take_two_and_leave() -> None:
+        reader = in_threads(chunks())
+        assert [await anext(reader), await anext(reader)] == [b"x", b"x"]
+        await reader.aclose()
+
+    asyncio.run(take_two_and_leave())
+    assert len(events) == 3
+    assert events[-1] == "closed"
+    assert not any("MainThread" in event for event in events)

@@ -1,10 +1,11 @@
 """``Download``, ``Manifest`` and the signed links: handing a result file over (impact-api 3.4)."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+from anyio import to_thread
 from litestar import Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
@@ -156,11 +157,20 @@ def _send(request: AnyRequest, result: Result, content_type: str) -> Response[by
         return Response(b"", status_code=selection.status, headers=headers)
     chunks = result.read(*selection.span)
     return Stream(
-        compress(chunks) if selection.gzip else chunks,
+        in_threads(compress(chunks) if selection.gzip else chunks),
         status_code=selection.status,
         headers=headers,
         media_type=content_type,
     )
+
+
+async def in_threads(chunks: Generator[bytes]) -> AsyncGenerator[bytes]:
+    """Take one chunk after the other in a thread; close the file as soon as nobody wants more."""
+    try:
+        while (chunk := await to_thread.run_sync(next, chunks, None)) is not None:
+            yield chunk
+    finally:
+        chunks.close()
 
 
 def _conditions(request: AnyRequest) -> Mapping[str, str]:

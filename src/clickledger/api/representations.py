@@ -8,7 +8,7 @@ in one request are answered with the whole file, as the RFC allows.
 import base64
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -80,7 +80,7 @@ def matches(if_none_match: str, tag: str) -> bool:
     return any(one in {"*", tag} for one in given)
 
 
-def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def compress(chunks: Iterable[bytes]) -> Generator[bytes]:
     """Compress chunk by chunk; the same bytes give the same bytes."""
     compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
     for chunk in chunks:

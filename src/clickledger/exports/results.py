@@ -1,7 +1,7 @@
 """Reading a result: an ordered list of parts that is served as one file."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from itertools import accumulate
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class Result:
         found = self._manifest
         return f"clicks-{found.program_id}-{found.date}.{self._format.extension}"
 
-    def read(self, start: int, end: int) -> Iterator[bytes]:
+    def read(self, start: int, end: int) -> Generator[bytes]:
         """Read bytes ``[start, end)`` of the file, at most 1 MiB at a time.
 
         Raises:

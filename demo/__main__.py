@@ -172,8 +172,8 @@ def download(console: Console, api: httpx.Client, job: dict[str, str]) -> list[d
 
 def show(console: Console, rows: list[dict[str, str]]) -> None:
     """Show the first rows of a file."""
-    columns = ("EventDate", "MediaName", "AdName", "SubId1", "ReferringDomain", "UniqueClick")
-    table = Table(title=f"the first of {len(rows)} rows, 6 of {len(rows[0])} columns")
+    columns = ("EventDate", "MediaName", "SubId1", "ReferringDomain")
+    table = Table(title=f"the first of {len(rows)} rows, {len(columns)} of {len(rows[0])} columns")
     for column in columns:
         table.add_column(column, no_wrap=True)
     for row in rows[:8]:

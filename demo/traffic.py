@@ -95,7 +95,9 @@ async def send(
 def _visit(dice: random.Random, links: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     query = [f"subId1={quote(dice.choice(SUB_IDS))}", f"sharedid=c{dice.randrange(20)}"]
     if dice.random() < 0.3:
-        query.append("u=" + quote(f"https://shop.example.com/p/{dice.randrange(500)}?ref=x", safe=""))
+        query.append(
+            "u=" + quote(f"https://shop.example.com/p/{dice.randrange(500)}?ref=x", safe="")
+        )
     if dice.random() < 0.01:
         query.append("u=https%3A%2F%2Fevil.example%2F")
     headers = {

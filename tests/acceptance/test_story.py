@@ -11,13 +11,12 @@ from clickledger.testing.installation import installation
 
 
 def test_from_a_click_to_the_days_clicks_in_a_file(tmp_path: Path) -> None:
-    with installation(tmp_path / "data") as (server, brand):
-        visitor = httpx.Client(base_url=server.url, headers={"User-Agent": "Mozilla/5.0 Firefox"})
-        api = httpx.Client(
-            base_url=server.url,
-            auth=(brand.sid, brand.token),
-            headers={"Accept": "application/json"},
-        )
+    with (
+        installation(tmp_path / "data") as (server, brand),
+        httpx.Client(base_url=server.url) as visitor,
+        httpx.Client(base_url=server.url, auth=(brand.sid, brand.token)) as api,
+    ):
+        api.headers["Accept"] = "application/json"
         export = f"/Advertisers/{brand.sid}/Programs/{brand.program_id}/ClickExport"
 
         # A visitor follows a partner's link and is sent on, with the id of the click.

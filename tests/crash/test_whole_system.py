@@ -81,7 +81,7 @@ def children(pid: int) -> dict[int, str]:
 def victims(server: Installation, kind: str) -> list[int]:
     """Return the processes of one kind: http, worker, writer, or all of them."""
     assert server.process is not None
-    marks = {"http": 'serving.http', "worker": 'serving.worker', "writer": "exports.writer"}
+    marks = {"http": "serving.http", "worker": "serving.worker", "writer": "exports.writer"}
     family = children(server.process.pid)
     return [pid for pid, command in family.items() if marks[kind] in command]
 
@@ -157,17 +157,18 @@ def test_whatever_is_killed_no_promised_click_is_missing_or_twice(tmp_path: Path
         assert promised - stored.keys() == set()
         assert [click for click, times in stored.items() if times > 1] == []
 
-        api = api_of(server, brand)
-        job = api.get(f"/Advertisers/{brand.sid}/Programs/{brand.program_id}/ClickExport").json()
-        undisturbed = finished_file(api, job)
-        assert undisturbed.count(b"\n") == len(stored) + 1
-        for _ in range(max(2, ROUNDS // 2)):
-            assert api.put(job["ReplayUri"]).json()["Status"] == "QUEUED"
-            time.sleep(dice.uniform(0, 1.0))
-            for pid in victims(server, dice.choice(("worker", "writer"))):
-                os.kill(pid, signal.SIGKILL)
-            disturbed = finished_file(api, job)
-            assert hashlib.sha256(disturbed).digest() == hashlib.sha256(undisturbed).digest()
+        with api_of(server, brand) as api:
+            path = f"/Advertisers/{brand.sid}/Programs/{brand.program_id}/ClickExport"
+            job = api.get(path).json()
+            undisturbed = finished_file(api, job)
+            assert undisturbed.count(b"\n") == len(stored) + 1
+            for _ in range(max(2, ROUNDS // 2)):
+                assert api.put(job["ReplayUri"]).json()["Status"] == "QUEUED"
+                time.sleep(dice.uniform(0, 1.0))
+                for pid in victims(server, dice.choice(("worker", "writer"))):
+                    os.kill(pid, signal.SIGKILL)
+                disturbed = finished_file(api, job)
+                assert hashlib.sha256(disturbed).digest() == hashlib.sha256(undisturbed).digest()
         assert server.stop() == 0
     finally:
         server.kill()

@@ -131,6 +131,7 @@ class Loader:
 
     def waiting(self) -> int:
         """Count the clicks in the spools behind what is loaded; reads the batches' headers."""
+        self._clicks.refresh()
         return sum(source.waiting(self._clicks.loaded(source.id)) for source in self._spools.list())
 
     def _load(self) -> LoadReport:

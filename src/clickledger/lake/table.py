@@ -263,6 +263,17 @@ class Table:
         table; with ``dry_run``, of what would go.
         """
         self.refresh()
+        if dry_run:
+            # The library names every removal in the log, also of files that went long ago.
+            named = self._vacuum(retention_hours, keep_versions, dry_run=True)
+            return [path for path in named if (self.path / path).exists()]
+        going = self.vacuum(retention_hours, keep_versions, dry_run=True)
+        self._vacuum(retention_hours, keep_versions, dry_run=False)
+        return going
+
+    def _vacuum(
+        self, retention_hours: int, keep_versions: Sequence[int], *, dry_run: bool
+    ) -> list[str]:
         return self._delta.vacuum(
             retention_hours,
             dry_run=dry_run,

@@ -1,6 +1,5 @@
 """Bytes per click in the lake, column by column, as loaded and after the day is closed."""
 
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -30,8 +29,8 @@ _BATCH = 64
 _SETTINGS = Settings()
 
 
-def run() -> dict[str, object]:
-    """Measure; return figures and machine."""
+def run() -> list[Figure]:
+    """Measure, and print the bytes of each column."""
     with tempfile.TemporaryDirectory(prefix="clickledger-bench-") as name:
         folder = DataFolder(Path(name))
         folder.spool.mkdir()
@@ -51,12 +50,11 @@ def run() -> dict[str, object]:
         _figure("lake, closed day", files, spooled, columns, closed_per_s=_CLICKS / seconds),
         _figure("lake, as loaded", loaded, spooled, loaded_columns),
     ]
-    show("Lake size", figures)
     table = Shown("column", "bytes per click, closed", "as loaded", title="Bytes per column")
     for column, size in columns.most_common():
         table.add_row(column, f"{size / _CLICKS:.2f}", f"{loaded_columns[column] / _CLICKS:.2f}")
     Console(width=100).print(table)
-    return {"figures": figures}
+    return figures
 
 
 def _figure(
@@ -130,4 +128,6 @@ def _columns(files: Iterable[LakeFile]) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(as_json(run()["figures"]) + "\n")  # type: ignore[arg-type]  # figures
+    found = run()
+    show("lake size", found)
+    print(as_json(found))

@@ -1,6 +1,5 @@
 """Clicks per second from spool to committed lake, in one process: read, enrich, write, release."""
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,8 +25,8 @@ _BATCH = 64
 _SETTINGS = Settings()
 
 
-def run() -> dict[str, object]:
-    """Measure; return figures and machine."""
+def run() -> list[Figure]:
+    """Measure."""
     with tempfile.TemporaryDirectory(prefix="clickledger-bench-") as name:
         folder = DataFolder(Path(name))
         folder.spool.mkdir()
@@ -44,8 +43,7 @@ def run() -> dict[str, object]:
         baseline_name="reading and decoding the spool alone",
         notes={"clicks": _CLICKS, "clicks_per_batch": _BATCH, "commits": commits},
     )
-    show("Loader", [figure])
-    return {"figures": [figure]}
+    return [figure]
 
 
 def _spool(root: Path) -> None:
@@ -104,4 +102,6 @@ def _loading(folder: DataFolder) -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(as_json(run()["figures"]) + "\n")  # type: ignore[arg-type]  # figures
+    found = run()
+    show("loader", found)
+    print(as_json(found))

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from http import HTTPStatus
+from ipaddress import IPv4Network
 
 import pytest
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 
-from clickledger.api import click_export, clicks, company, errors, jobs, manifests
+from clickledger.api import click_export, clicks, company, errors, jobs, manifests, origins
 from clickledger.api.render import Members, Resource
 from clickledger.api.requests import Parameters, parse_pairs
 from clickledger.clock import to_micros
@@ -190,6 +191,7 @@ def test_a_value_of_a_click(column: str, value: object, name: str, shown: object
 def test_a_manifest_keeps_its_names_and_its_lists_get_singular_ones() -> None:
     assert manifests.document(
         {"Rows": 2, "Parts": ({"Name": "a", "Sizes": [1]},), "Unique": None, "Rule": {"Type": "X"}}
+        | {"Date": date(2026, 3, 1)}
     ) == Resource(
         "Manifest",
         {
@@ -197,6 +199,7 @@ def test_a_manifest_keeps_its_names_and_its_lists_get_singular_ones() -> None:
             "Parts": Members("Part", [{"Name": "a", "Sizes": Members("Size", [1])}]),
             "Unique": None,
             "Rule": {"Type": "X"},
+            "Date": "2026-03-01",
         },
     )
 
@@ -274,3 +277,10 @@ def test_each_wrong_field_is_listed() -> None:
     assert errors.describe(error, "").document().fields["Errors"] == Members(
         "Error", [{"Field": "A", "Message": "a"}, {"Field": "B", "Message": "b"}]
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "listed"), [("10.1.2.3", True), ("11.1.2.3", False), ("::1", False), ("", False)]
+)
+def test_only_a_listed_address_is_a_proxy(address: str, listed: bool) -> None:
+    assert origins.listed(address, [IPv4Network("10.0.0.0/8")]) is listed

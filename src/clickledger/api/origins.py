@@ -21,15 +21,16 @@ def origin(request: AnyRequest, settings: Settings) -> str:
         return settings.public_url.rstrip("/")
     scheme = str(request.scope["scheme"])
     peer = request.scope["client"]
-    if peer and _listed(peer[0], settings.trusted_proxies):
+    if peer and listed(peer[0], settings.trusted_proxies):
         forwarded = request.headers.get("x-forwarded-proto", "").strip().lower()
         scheme = forwarded if forwarded in _SCHEMES else scheme
     return f"{scheme}://{host}"
 
 
-def _listed(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+def listed(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Tell whether an address is within one of the networks; a Unix socket has none."""
     try:
         parsed = ip_address(address)
-    except ValueError:  # a Unix socket has no address
+    except ValueError:
         return False
     return any(parsed in network for network in networks)

@@ -140,10 +140,6 @@ class Reader:
             sentence = "; ".join(f"{one.field}: {one.message}" for one in self._errors)
             raise InvalidInputError(sentence, *self._errors)
 
-    def text(self, name: str) -> str | None:
-        """Read the first value as it is."""
-        return self._parameters.first(name)
-
     def ids(self, name: str) -> tuple[int, ...]:
         """Read a repeatable list of ids: sorted, each once."""
         found: set[int] = set()

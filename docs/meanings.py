@@ -93,3 +93,15 @@ DEAD_LETTERS: Mapping[str, str] = {
     "raw": "The bytes as they lay in the spool.",
     "recorded_time": "When it was set aside.",
 }
+
+#: Why something is a dead letter; ``step_<name>`` comes from the names of the steps.
+DEAD_LETTER_REASONS: Mapping[str, str] = {
+    "bad_checksum": "The batch is not what was written.",
+    "bad_header": "The header of the batch is not what was written.",
+    "unreadable": "The segment, or a part of it, cannot be read.",
+    "missing": "The batch was acknowledged and is not there.",
+    "undecodable": "The bytes of the click are not those of a click.",
+    "bad_time": "The received time is not between 1970 and 9999.",
+    "bad_id": "An id is no id.",
+    "bad_click_id": "The click id is empty or too long.",
+}

@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from clickledger import cli
 from clickledger.config import Settings
+from clickledger.enrich import pipeline
 from clickledger.errors import ClickledgerError
 from clickledger.lake.schema import (
     CLICKS,
@@ -92,7 +93,16 @@ def lake_tables() -> str:
         + table(("Column", "Type", "Present", "Exported as", "Meaning"), clicks)
         + _DEAD_LETTERS
         + table(("Column", "Type", "Present", "Meaning"), dead)
+        + _REASONS
+        + table(("Reason", "Because"), _reasons())
     )
+
+
+def _reasons() -> Iterator[tuple[str, str]]:
+    for reason, meaning in meanings.DEAD_LETTER_REASONS.items():
+        yield code(reason), meaning
+    for step in pipeline.STEPS:
+        yield code(f"step_{step.name}"), f"The click broke the enrichment step `{step.name}`."
 
 
 def error_classes() -> list[type[ClickledgerError]]:
@@ -216,6 +226,14 @@ _DEAD_LETTERS = """\
 ## `dead_letters`
 
 What could not be loaded, with its bytes and the reason.
+
+"""
+
+_REASONS = """\
+
+### Reasons
+
+The same words label `clickledger_lake_dead_letters_total`.
 
 """
 

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     lake_url: str = Field(
         default="",
-        description="Folder or object-store URL of the lake; empty: `lake` in the data folder.",
+        description="Folder of the lake, a path or a file: URL; empty: `lake` in the data folder.",
     )
     public_url: str = Field(
         default="http://127.0.0.1:8080",

@@ -13,6 +13,7 @@ import pytest
 from clickledger.api import jobs
 from clickledger.collector.query import CONSUMED
 from clickledger.config import Settings
+from clickledger.enrich import pipeline
 from clickledger.exports.manifest import Manifest
 from clickledger.exports.model import ClickExportRequest
 from clickledger.jobs.model import Job, State
@@ -150,6 +151,21 @@ def test_each_reason_is_documented() -> None:
     page = reference("links.md")
     for reason in reasons:
         assert f"`{reason}`" in page
+
+
+def test_each_reason_of_a_dead_letter_is_documented() -> None:
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for part in ("enrich", "lake", "spool")
+        for path in (PACKAGE / part).glob("*.py")
+    )
+    reasons = set(re.findall(r'UnfitError\(\s*"(\w+)"', source))
+    reasons |= set(re.findall(r'reason="(\w+)"', source))
+    reasons |= set(re.findall(r'_set_aside\([^"]*?"(\w+)"', source))
+    assert {"bad_time", "undecodable", "missing"} <= reasons
+    page = reference("lake-tables.md")
+    for reason in reasons | {f"step_{step.name}" for step in pipeline.STEPS}:
+        assert f"| `{reason}` |" in page
 
 
 def test_the_generator_writes_what_is_missing_and_names_what_is_stale(

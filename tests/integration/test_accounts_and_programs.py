@@ -17,7 +17,7 @@ from sqlalchemy import Engine, select
 from clickledger.accounts.model import Account
 from clickledger.accounts.store import Accounts
 from clickledger.db import engine as db
-from clickledger.db import tables
+from clickledger.db import revisions, tables
 from clickledger.errors import (
     ClickledgerError,
     ConflictError,
@@ -83,7 +83,7 @@ def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
         with engine.begin() as connection:
             tables.metadata.drop_all(connection)
             connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
-    db.migrate(engine)
+    revisions.migrate(engine)
     accounts = Accounts(engine, [KEY])
     yield Rig(engine, accounts, Programs(engine, accounts))
     engine.dispose()

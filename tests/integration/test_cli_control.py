@@ -17,6 +17,7 @@ from clickledger.accounts.store import Accounts
 from clickledger.cli import app
 from clickledger.config import DataFolder, Settings
 from clickledger.db import engine as db
+from clickledger.db import revisions
 from clickledger.errors import ClickledgerError
 from clickledger.programs.directory import Directory, Route
 
@@ -93,7 +94,7 @@ def test_init_demo_prints_exactly_the_agreed_document(tmp_path: Path) -> None:
     accounts = Accounts(engine, Keys.load(folder.keys).ring(Ring.TOKEN))
     kinds = [accounts.authenticate(one["sid"], one["token"]).kind for one in credentials]
     assert kinds == ["advertiser", "partner", "partner"]
-    assert not db.check(engine).behind
+    assert not revisions.check(engine).behind
     engine.dispose()
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from clickledger.config import DataFolder, Settings
 from clickledger.db import engine as db
-from clickledger.db import tables
+from clickledger.db import revisions, tables
 from clickledger.errors import CorruptedError, InvalidInputError, UnavailableError
 
 VERSION = tables.directory_version.c.version
@@ -42,7 +42,7 @@ def opened(path: Path, wait_s: float = db.WAIT_S) -> Iterator[Engine]:
 @contextmanager
 def migrated(path: Path, wait_s: float = db.WAIT_S) -> Iterator[Engine]:
     with opened(path, wait_s) as engine:
-        db.migrate(engine)
+        revisions.migrate(engine)
         yield engine
 
 
@@ -80,7 +80,7 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
         with engine.begin() as connection:
             connection.execute(update(tables.directory_version).values(version=7))
         before = schema(path)
-        db.migrate(engine)
+        revisions.migrate(engine)
         assert schema(path) == before
         assert version_of(engine) == 7
 
@@ -90,12 +90,12 @@ def test_every_migration_can_be_undone_and_done_again(tmp_path: Path) -> None:
     with migrated(path) as engine:
         before = schema(path)
         with engine.begin() as connection:
-            settings = db.alembic_settings()
+            settings = revisions.alembic_settings()
             settings.attributes["connection"] = connection
             command.downgrade(settings, "base")
         assert schema(path) == []
-        assert db.check(engine) == db.Revision(current="", needed="0001")
-        db.migrate(engine)
+        assert revisions.check(engine) == revisions.Revision(current="", needed="0001")
+        revisions.migrate(engine)
         assert schema(path) == before
 
 
@@ -106,22 +106,22 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE jobs (id TEXT)")
         with pytest.raises(UnavailableError, match="jobs already exists"):
-            db.migrate(engine)
+            revisions.migrate(engine)
         assert schema(path) == ["CREATE TABLE jobs (id TEXT)"]
-        assert db.check(engine).behind
+        assert revisions.check(engine).behind
 
 
 def test_a_check_says_what_is_missing_and_makes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "control.db"
     with opened(path) as engine:
         with pytest.raises(UnavailableError, match="unable to open"):
-            db.check(engine)
+            revisions.check(engine)
         assert not path.exists()
         path.touch()
-        assert db.check(engine) == db.Revision(current="", needed="0001")
-        assert db.check(engine).behind
-        db.migrate(engine)
-        assert not db.check(engine).behind
+        assert revisions.check(engine) == revisions.Revision(current="", needed="0001")
+        assert revisions.check(engine).behind
+        revisions.migrate(engine)
+        assert not revisions.check(engine).behind
 
 
 def test_programs_that_migrate_at_once_take_turns(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_migrations_say_the_same_on_postgresql() -> None:
     context = MigrationContext.configure(
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": buffer}
     )
-    scripts = ScriptDirectory.from_config(db.alembic_settings())
+    scripts = ScriptDirectory.from_config(revisions.alembic_settings())
     with Operations.context(context):
         for revision in reversed(list(scripts.walk_revisions())):
             revision.module.upgrade()
@@ -176,9 +176,10 @@ def test_migrations_work_from_an_installed_wheel(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     program = (
         "import clickledger.db.engine as db\n"
+        "from clickledger.db import revisions\n"
         "engine = db.open_engine('sqlite:///wheel.db')\n"
-        "db.migrate(engine)\n"
-        "print(db.__file__, db.check(engine).current)\n"
+        "revisions.migrate(engine)\n"
+        "print(db.__file__, revisions.check(engine).current)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -236,7 +237,7 @@ def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "a?b #c%20d")
     folder.root.mkdir()
     engine = db.open_engine(db.control_url(Settings(), folder))
-    db.migrate(engine)
+    revisions.migrate(engine)
     assert version_of(engine) == 0
     engine.dispose()
     assert folder.control_db.is_file()
@@ -333,7 +334,7 @@ def test_a_damaged_file_is_told_apart_from_one_that_does_not_answer(tmp_path: Pa
         with pytest.raises(CorruptedError, match="damaged"):
             version_of(engine)
         with pytest.raises(CorruptedError, match="damaged"):
-            db.migrate(engine)
+            revisions.migrate(engine)
 
 
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
@@ -341,13 +342,13 @@ def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
         opened(tmp_path / "nowhere" / "control.db") as engine,
         pytest.raises(UnavailableError, match="cannot be opened"),
     ):
-        db.migrate(engine)
+        revisions.migrate(engine)
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
     engine = db.open_engine("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(UnavailableError, match="does not answer"):
-        db.check(engine)
+        revisions.check(engine)
     engine.dispose()
 
 

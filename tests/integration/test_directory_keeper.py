@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from clickledger import durable
 from clickledger.accounts.store import Accounts
 from clickledger.db import engine as db
+from clickledger.db import revisions
 from clickledger.programs.directory import Directory, Records, Route
 from clickledger.programs.directory_keeper import DirectoryKeeper, write_snapshot
 from clickledger.programs.store import Programs
@@ -49,7 +50,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     engine = db.open_engine(f"sqlite:///{tmp_path / 'control.db'}")
-    db.migrate(engine)
+    revisions.migrate(engine)
     accounts = Accounts(engine, [b"k" * 32])
     with engine.begin() as connection:
         brand, _ = accounts.create(connection, "advertiser", "Brand")

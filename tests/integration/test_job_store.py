@@ -10,7 +10,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from clickledger.clock import SECOND, SteadyClock, to_datetime
-from clickledger.db.engine import migrate, open_engine
+from clickledger.db.engine import open_engine
+from clickledger.db.revisions import migrate
 from clickledger.db.tables import accounts
 from clickledger.errors import ConflictError, NotFoundError
 from clickledger.jobs.model import ClickExportRequest, Job, ResultFormat

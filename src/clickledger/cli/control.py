@@ -15,6 +15,7 @@ from clickledger.accounts.store import Accounts
 from clickledger.cli.options import data_folder
 from clickledger.config import DataFolder, Settings
 from clickledger.db import engine as db
+from clickledger.db import revisions
 from clickledger.errors import (
     ClickledgerError,
     FieldError,
@@ -92,7 +93,7 @@ def open_control(root: Path) -> Iterator[Control]:
     keys = Keys.load(folder.keys)
     engine = db.open_engine(db.control_url(settings, folder))
     try:
-        revision = db.check(engine)
+        revision = revisions.check(engine)
         if revision.behind:
             raise UnavailableError(
                 f"the control database is at revision {revision.current or 'none'} and "

@@ -17,6 +17,7 @@ from clickledger.cli.control import read_settings
 from clickledger.cli.options import AsJson, Data
 from clickledger.config import DataFolder, Settings
 from clickledger.db import engine as db
+from clickledger.db import revisions
 from clickledger.errors import ConflictError, UnavailableError
 from clickledger.programs import directory_keeper, rules
 from clickledger.programs.store import Programs
@@ -119,7 +120,7 @@ def _fill(folder: DataFolder, settings: Settings, *, name: str, time_zone: str, 
     keys = Keys.create(folder.keys)
     engine = db.open_engine(db.control_url(settings, folder))
     try:
-        db.migrate(engine)
+        revisions.migrate(engine)
         accounts = Accounts(engine, keys.ring(Ring.TOKEN))
         if accounts.list():
             # Their tokens were hashed with the keys of another folder.

@@ -1,4 +1,4 @@
-"""The control database: opening it, and bringing its tables up to date.
+"""The control database: opening it.
 
 Readers: ``with engine.connect() as connection``; they never wait for a writer on SQLite.
 Writers: ``with engine.begin() as connection``; they queue. A database that cannot answer is an
@@ -8,15 +8,11 @@ broken constraint (IntegrityError) or a mistake of ours.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from alembic import command, config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -25,9 +21,6 @@ from clickledger.errors import CorruptedError, InvalidInputError, UnavailableErr
 
 #: How long a writer waits for its turn, in seconds.
 WAIT_S = 15.0
-
-#: Any constant: two programs that migrate one PostgreSQL database at once take turns.
-_MIGRATION_LOCK = 0x636C69636B
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -75,52 +68,6 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             yield connection.execution_options(isolation_level="REPEATABLE READ")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
-    """How far a database has been migrated."""
-
-    #: What the database is at; empty: no migration ever ran.
-    current: str
-    #: What this version of the program needs.
-    needed: str
-
-    @property
-    def behind(self) -> bool:
-        """Whether ``migrate`` has something to do."""
-        return self.current != self.needed
-
-
-def check(engine: Engine) -> Revision:
-    """Tell how far the database has been migrated, changing nothing."""
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    needed = ScriptDirectory.from_config(alembic_settings()).get_current_head()
-    return Revision(current=current or "", needed=needed or "")
-
-
-def migrate(engine: Engine) -> None:
-    """Bring the tables up to date: all missing migrations in one transaction, or none.
-
-    A SQLite file that is missing is made. Programs that migrate at once take turns.
-    """
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
-        settings = alembic_settings()
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
-
-
-def alembic_settings() -> config.Config:
-    """Point Alembic at the migrations inside this package."""
-    settings = config.Config()
-    settings.set_main_option("script_location", "clickledger.db:migrations")
-    settings.set_main_option("path_separator", "os")
-    return settings
-
-
 class _TurnTakingEngine(Engine):
     """An engine whose ``begin`` takes SQLite's write lock at once.
 
@@ -141,7 +88,7 @@ class _TurnTakingEngine(Engine):
 def _open_sqlite(url: URL, wait_s: float) -> Engine:
     made = create_engine(url, connect_args={"timeout": wait_s, "isolation_level": None})
     engine = _TurnTakingEngine(made.pool, made.dialect, made.url)
-    path = _sqlite_file(url)
+    path = sqlite_file(url)
     if path is not None:
         watch = _SqliteFile(path)
         event.listen(engine, "do_connect", watch.connect)
@@ -152,24 +99,10 @@ def _open_sqlite(url: URL, wait_s: float) -> Engine:
     return engine
 
 
-def _sqlite_file(url: URL) -> Path | None:
+def sqlite_file(url: URL) -> Path | None:
+    """Name the file of a SQLite database; None when it has none."""
     in_memory = not url.database or url.database == ":memory:"
     return None if in_memory else Path(str(url.database))
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    """Make the file when it is missing, and set what the file itself remembers: WAL."""
-    path = _sqlite_file(engine.url)
-    if path is None:
-        return
-    try:
-        path.touch(mode=0o600)
-        with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-    except (OSError, sqlite3.OperationalError) as error:
-        raise UnavailableError(f"the control database cannot be opened: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise CorruptedError(f"the control database is damaged: {error}") from error
 
 
 def _prepare_connection(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:

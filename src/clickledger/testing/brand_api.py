@@ -18,7 +18,8 @@ from clickledger.api.handling import Clicks
 from clickledger.clock import Micros, SteadyClock, to_datetime, to_micros
 from clickledger.config import DataFolder, Settings
 from clickledger.db import tables
-from clickledger.db.engine import control_url, migrate, open_engine
+from clickledger.db.engine import control_url, open_engine
+from clickledger.db.revisions import migrate
 from clickledger.exports import manifest as manifests
 from clickledger.exports.manifest import Manifest, Part, UniqueRule
 from clickledger.jobs.model import Job

@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 
 from clickledger.clock import Micros, SteadyClock, to_datetime, wall_clock
 from clickledger.config import DataFolder, Settings
-from clickledger.db.engine import control_url, migrate, open_engine
+from clickledger.db.engine import control_url, open_engine
+from clickledger.db.revisions import migrate
 from clickledger.db.tables import accounts
 from clickledger.errors import GoneError, UnavailableError
 from clickledger.jobs import results

@@ -7,7 +7,8 @@ import sys
 import structlog
 
 from clickledger.config import DataFolder, Role, Settings
-from clickledger.db.engine import check, control_url, migrate, open_engine
+from clickledger.db.engine import control_url, open_engine
+from clickledger.db.revisions import check, migrate
 from clickledger.errors import ClickledgerError, CorruptedError
 
 _log = structlog.get_logger(__name__)

@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         default="http://127.0.0.1:8080",
-        description="What tracking links and signed download URLs start with.",
+        description="What tracking links and signed download URLs start with; while it is not set, "
+        "a download URL starts with what the caller itself used.",
     )
     trusted_proxies: list[IPv4Network | IPv6Network] = Field(
         default=[],

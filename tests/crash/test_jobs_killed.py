@@ -4,6 +4,7 @@ However often that happens, the job ends COMPLETED in its first try, and its fil
 byte the one of a run that nothing disturbed.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -160,16 +161,14 @@ def digest(node: JobNode[ClickExporter], job: Job) -> tuple[str, object]:
     return result.sha256, result.manifest
 
 
-def writers() -> list[int]:
-    """List the processes that write exports."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"clickledger.exports.writer" in command:
-            found.append(int(folder.name))
+def writers() -> set[int]:
+    """List the writing processes of the worker in this process, and of no other."""
+    found = set()
+    for file in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        for pid in map(int, file.read_text().split()):
+            with contextlib.suppress(OSError):
+                if b"clickledger.exports.writer" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.add(pid)
     return found
 
 
@@ -219,10 +218,9 @@ def test_a_killed_writer_costs_a_try_and_the_file_is_the_same(
 ) -> None:
     node, job = exported
     expected = digest(node, job)
-    others = set(writers())
     node.jobs.replay(job.account_sid, job.id)
     with node.working():
-        while not (own := set(writers()) - others):
+        while not (own := writers()):
             time.sleep(0.005)
         for pid in own:
             os.kill(pid, signal.SIGKILL)

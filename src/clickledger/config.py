@@ -168,3 +168,8 @@ class DataFolder:
     def metrics(self) -> Path:
         """Counters of this node's processes; emptied when `serve` starts."""
         return self.root / "metrics"
+
+
+def lake_url(settings: Settings, folder: DataFolder) -> str:
+    """Name the lake: the one that is set, else in the data folder."""
+    return settings.lake_url or str(folder.lake)

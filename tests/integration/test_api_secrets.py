@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from clickledger.ids import ClickIds
 from clickledger.testing.brand_api import brand_api
-from clickledger.wiring.startup import configure_logging
+from clickledger.wiring.logs import configure_logging
 
 class FailingClicks:
     def find_click(self, program_id, click_id):

@@ -16,7 +16,7 @@ from clickledger.cli import output
 from clickledger.cli.control import open_control, read_settings
 from clickledger.cli.options import AsJson, Data, data_folder
 from clickledger.clock import DAY, SECOND, Micros, SteadyClock, to_datetime, to_micros, wall_clock
-from clickledger.config import DataFolder
+from clickledger.config import DataFolder, lake_url
 from clickledger.errors import InvalidInputError, NotFoundError
 from clickledger.jobs.store import Jobs
 from clickledger.lake import queries, watermark
@@ -26,7 +26,6 @@ from clickledger.lake.maintenance import Maintenance
 from clickledger.lake.store import Lake
 from clickledger.programs.days import day_bounds
 from clickledger.programs.directory_keeper import DirectoryKeeper
-from clickledger.wiring.startup import lake_url
 
 app = typer.Typer(no_args_is_help=True, help="The lake: every click, as open tables.")
 

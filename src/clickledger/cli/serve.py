@@ -8,7 +8,7 @@ from clickledger.cli.control import read_settings
 from clickledger.cli.options import Data, data_folder
 from clickledger.config import Role
 from clickledger.serving.parent import serve as run
-from clickledger.wiring.startup import configure_logging
+from clickledger.wiring.logs import configure_logging
 
 
 def serve(

@@ -5,7 +5,7 @@ import structlog
 
 from clickledger.config import Role, Settings
 from clickledger.supervisor import die_with_parent
-from clickledger.wiring.startup import configure_logging
+from clickledger.wiring.logs import configure_logging
 
 
 class ProcessOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from clickledger.clock import SteadyClock
 from clickledger.collector.app import Collector, Receive, Scope, Send
 from clickledger.collector.committer import Committer
 from clickledger.collector.visitor import TrustedProxies
-from clickledger.config import DataFolder, Role, Settings
+from clickledger.config import DataFolder, Role, Settings, lake_url
 from clickledger.db.engine import control_url, open_engine
 from clickledger.errors import ClickledgerError
 from clickledger.ids import ClickIds
@@ -29,7 +29,6 @@ from clickledger.metrics import Metrics
 from clickledger.programs.directory_keeper import DirectoryKeeper
 from clickledger.programs.store import Programs
 from clickledger.spool.writer import Writer
-from clickledger.wiring.startup import lake_url
 
 #: What the API answers; every other path is a link.
 _API_PREFIXES = ("/Advertisers/", "/Mediapartners/", "/Agencies/", "/results/")

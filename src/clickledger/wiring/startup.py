@@ -1,8 +1,6 @@
 """What every process, or the parent of them all, does first."""
 
-import logging
 import os
-import sys
 
 import structlog
 
@@ -15,35 +13,6 @@ _log = structlog.get_logger(__name__)
 
 #: A locked database must not keep the collectors from starting.
 _DATABASE_WAIT_S = 2.0
-
-
-def configure_logging(level: str) -> None:
-    """Log one line of JSON per event to stderr; coloured text where a person watches.
-
-    A traceback is logged without the values of its variables: tokens are among them.
-    """
-    threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr)
-    person = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(
-                [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-                if person
-                else [
-                    structlog.processors.ExceptionRenderer(
-                        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-                    ),
-                    structlog.processors.JSONRenderer(),
-                ]
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def prepare(folder: DataFolder, settings: Settings, role: Role) -> None:
@@ -72,8 +41,3 @@ def prepare(folder: DataFolder, settings: Settings, role: Role) -> None:
         _log.warning("database_unavailable_at_start", reason=str(error))
     finally:
         engine.dispose()
-
-
-def lake_url(settings: Settings, folder: DataFolder) -> str:
-    """Name the lake: the one that is set, else in the data folder."""
-    return settings.lake_url or str(folder.lake)

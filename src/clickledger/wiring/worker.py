@@ -10,7 +10,7 @@ import msgspec
 from clickledger.accounts.keys import Keys, Ring
 from clickledger.accounts.store import Accounts
 from clickledger.clock import SteadyClock
-from clickledger.config import DataFolder, Settings
+from clickledger.config import DataFolder, Settings, lake_url
 from clickledger.db.engine import control_url, open_engine
 from clickledger.jobs.click_exports import ClickExporter
 from clickledger.jobs.store import Jobs
@@ -20,7 +20,6 @@ from clickledger.lake.work import LakeWorker
 from clickledger.metrics import Metrics
 from clickledger.programs.directory_keeper import DirectoryKeeper
 from clickledger.programs.store import Programs
-from clickledger.wiring.startup import lake_url
 
 
 @contextlib.contextmanager

@@ -5,32 +5,10 @@ from enum import Enum, auto
 from urllib.parse import quote_from_bytes
 
 from clickledger.collector.landing import parameter_name
+from clickledger.enrich.parameters import PARAMETERS, WITHOUT_COLUMN
 
-#: Names that the link itself consumes, in lower case: recorded, not passed on (impact-api 5.3).
-CONSUMED = frozenset(
-    {
-        b"subid1",
-        b"subid2",
-        b"subid3",
-        b"sharedid",
-        b"prodsku",
-        b"param1",
-        b"param2",
-        b"param3",
-        b"param4",
-        b"partnerpropertyid",
-        b"adcampaign",
-        b"adgroup",
-        b"keyword",
-        b"matchtype",
-        b"channel",
-        b"trafsrc",
-        b"trafcat",
-        b"bidkw",
-        b"searchtxt",
-    }
-)
-
+#: Names that the link itself consumes, in lower case.
+_OURS = frozenset(name.encode() for name in (*PARAMETERS, *WITHOUT_COLUMN))
 #: Spellings remembered per link; visitors may write anything.
 _NAMES_CACHED = 1000
 
@@ -67,7 +45,7 @@ class ParameterNames:
             name = parameter_name(raw_name)
             if name == b"u":
                 fate = Fate.DEEP_LINK
-            elif name in CONSUMED or name in self._reserved:
+            elif name in _OURS or name in self._reserved:
                 fate = Fate.KEEP_BACK
             else:
                 fate = Fate.PASS_ON

@@ -3,33 +3,10 @@
 from collections.abc import Sequence
 
 from clickledger.enrich.model import Columns, Context
+from clickledger.enrich.parameters import PARAMETERS
 from clickledger.enrich.text import VALUE_CAP, form_bytes, from_utf8, text_column
 from clickledger.spool.model import Click
 
-#: Parameter in lower case → column. Of repeated parameters the first counts, also among two
-#: spellings of one column.
-PARAMETERS = {
-    "subid1": "sub_id1",
-    "subid2": "sub_id2",
-    "subid3": "sub_id3",
-    "sharedid": "shared_id",
-    "prodsku": "product_sku",
-    "param1": "param1",
-    "param2": "param2",
-    "param3": "param3",
-    "param4": "param4",
-    "adcampaign": "ad_campaign",
-    "adgroup": "ad_group",
-    "keyword": "keyword",
-    "matchtype": "match_type",
-    "channel": "channel",
-    "trafsrc": "traffic_source",
-    "trafcat": "traffic_category",
-    "bidkw": "bid_keyword",
-    "bidkeyword": "bid_keyword",
-    "searchtxt": "search_text",
-    "searchtext": "search_text",
-}
 COLUMNS = tuple(dict.fromkeys(PARAMETERS.values()))
 _SLOTS = {name.encode(): COLUMNS.index(column) for name, column in PARAMETERS.items()}
 

@@ -42,6 +42,16 @@ class _Bounds:
         return self.at_least == self.at_most
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """How a segment begins."""
+
+    #: Number of its first batch; 0: it cannot be read.
+    first: int
+    #: The last batch acknowledged before that one; None: it cannot be read.
+    previous: int | None
+
+
 class Contents:
     """The batches of one spool.
 
@@ -58,9 +68,8 @@ class Contents:
         #: what can be saved of it shows when it is complete.
         self.blocked = False
         self._open: dict[int, SegmentReader] = {}
-        # First number and ``previous`` of each begun segment seen: they never change.
-        self._starts: dict[int, tuple[int, int | None]] = {}
-        # Segments of an ended process that hold nothing.
+        # How each begun segment begins, and those that will stay empty: neither changes.
+        self._starts: dict[int, _Start] = {}
         self._empty: set[int] = set()
         # Where the last segment of an ended process was found to end, past any damage.
         self._ends: dict[int, int] = {}
@@ -113,7 +122,7 @@ class Contents:
         last = after
         for index, number in enumerate(numbers):
             bounds = self._bounds(numbers, index, mark)
-            if bounds.exact and bounds.at_most <= last:
+            if number in self._empty or (bounds.exact and bounds.at_most <= last):
                 continue
             for passed in [open_ for open_ in self._open if open_ < number]:
                 self._open.pop(passed).close()
@@ -148,8 +157,8 @@ class Contents:
         numbers = self.begun(settled=settled)
         if not numbers:
             return 0
-        first, previous = self._start(numbers[0])
-        return max(first - 1, 0) if previous is None else previous
+        start = next((start for number in numbers if (start := self._start(number))), _Start(1, 0))
+        return max(start.first - 1, 0) if start.previous is None else start.previous
 
     def last_sequence(self, number: int, *, settled: bool) -> int:
         """Tell a number that no acknowledged batch of this complete segment exceeds.
@@ -261,52 +270,54 @@ class Contents:
 
     def _before(self, numbers: list[int], index: int) -> int:
         """Tell a number that every batch of this segment exceeds."""
-        first = next(
-            (first for n in reversed(numbers[: index + 1]) if (first := self._start(n)[0])), 1
-        )
-        return first - 1
+        starts = map(self._start, reversed(numbers[: index + 1]))
+        return next((start.first for start in starts if start and start.first), 1) - 1
 
     def _bounds(self, numbers: list[int], index: int, mark: spool_format.Mark | None) -> _Bounds:
-        later = numbers[index + 1 :]
-        if not later:
+        later = (start for number in numbers[index + 1 :] if (start := self._start(number)))
+        start = next(later, None)
+        if start is None:
             return _Bounds(mark.last_sequence if mark else 0, _NO_BOUND)
-        first, previous = self._start(later[0])
-        if previous is not None:
-            return _Bounds(previous, previous)
+        if start.previous is not None:
+            return _Bounds(start.previous, start.previous)
         # The next segment does not tell, for it is damaged itself: those after it tell less.
-        firsts = (first, *(self._start(number)[0] for number in later[1:]))
-        return _Bounds(0, next((known - 1 for known in firsts if known), _NO_BOUND))
+        known = (start, *later) if not start.first else (start,)
+        return _Bounds(0, next((one.first - 1 for one in known if one.first), _NO_BOUND))
 
-    def _start(self, number: int) -> tuple[int, int | None]:
-        """Tell a segment's first number (0: unknown) and the acknowledged one before it."""
+    def _start(self, number: int) -> "_Start | None":
+        """Tell how a begun segment begins; None: it is empty, its first commit failed."""
+        if number in self._empty:
+            return None
         if number not in self._starts:
             try:
-                row = self._reader(number).first()
+                row = self._reader(number).first() or self._first_of_image(number)
+                if row is None:
+                    self._empty.add(number)
+                    return None
             except (sqlite3.Error, CorruptedError):
-                return 0, None
-            if row is None:
-                return 0, None
+                return _Start(0, None)
             try:
-                header = self.codec.read_header(row.sequence, row.header)
-                self._starts[number] = (row.sequence, header.previous)
+                previous = self.codec.read_header(row.sequence, row.header).previous
             except CorruptedError:
-                self._starts[number] = (row.sequence, None)
+                previous = None
+            self._starts[number] = _Start(row.sequence, previous)
         return self._starts[number]
 
     def _has_batch(self, number: int, *, settled: bool) -> bool:
-        if number in self._starts or number in self._empty:
-            return number in self._starts
+        """Tell whether a segment that may be the last one is begun."""
+        if settled:
+            return self._start(number) is not None
+        if number in self._starts:
+            return True
         try:
-            found = self._reader(number).first()
-            if found is None and settled:
-                # Its log may be damaged from the beginning.
-                with closing(self._image(number)) as image:
-                    found = image.first()
+            return self._reader(number).first() is not None
         except (sqlite3.Error, CorruptedError):
-            return True  # it may: it must not be passed over
-        if found is None and settled:
-            self._empty.add(number)
-        return found is not None
+            return True  # it may be: it must not be passed over
+
+    def _first_of_image(self, number: int) -> Row | None:
+        """Read the first row of a segment whose log may be damaged from its beginning."""
+        with closing(self._image(number)) as image:
+            return image.first()
 
     def _reader(self, number: int) -> SegmentReader:
         reader = self._open.get(number)

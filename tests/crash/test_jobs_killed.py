@@ -209,7 +209,7 @@ def test_a_killed_worker_goes_on_and_the_file_is_the_same(
     finally:
         killed(worker)
     assert (done.state, done.run, done.attempt) == (State.COMPLETED, again.run, 1), done.message
-    assert (done.failed_at, done.abandoned_at) == (None, None)
+    assert (done.failed_at, done.abandoned_at) == (again.failed_at, again.abandoned_at)
     assert digest(node, job) == expected
 
 
@@ -227,6 +227,7 @@ def test_a_killed_writer_costs_a_try_and_the_file_is_the_same(
         done = node.until_state(job, State.COMPLETED)
     assert done.attempt == 2
     assert done.failed_at is not None
+    assert done.failed_at > done.requested_at
     assert digest(node, job) == expected
 
 

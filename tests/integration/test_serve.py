@@ -204,3 +204,32 @@ def test_hostile_bytes_on_the_wire(made: tuple[Installation, Brand]) -> None:
         recorded += status == b"302"
     stats = json.loads(server.command("spool", "stats", "--json").stdout)
     assert stats["clicks"] == recorded
+
+
+def test_a_spool_that_cannot_be_written_is_told_and_heals(made: tuple[Installation, Brand]) -> None:
+    server, brand = made
+    server.start(role="collector")
+    kept = httpx.get(server.url + brand.links[0]).headers["location"]
+    assert "irclickid=" in kept
+    spool, away = server.folder / "spool", server.folder / "elsewhere"
+    spool.rename(away)
+    spool.write_text("a file where the folder was", encoding="utf-8")
+
+    answer = httpx.get(server.url + brand.links[0])
+    assert answer.status_code == 302
+    assert answer.headers["location"] == "https://shop.example.com/?irgwc=1"
+    assert answer.headers["x-click-reason"] == "unrecorded"
+    status, body = readiness(server)
+    assert status == 503
+    assert body["status"] == "failing"
+    checks = body["checks"]
+    assert isinstance(checks, dict)
+    assert str(spool) in checks["spool"]
+    assert "clickledger_clicks_unrecorded_total 1.0" in httpx.get(f"{server.url}/metrics").text
+
+    spool.unlink()
+    away.rename(spool)
+    wait_for(server.ready)
+    assert "irclickid=" in httpx.get(server.url + brand.links[0]).headers["location"]
+    assert server.stop() == 0
+    assert json.loads(server.command("spool", "stats", "--json").stdout)["clicks"] == 2

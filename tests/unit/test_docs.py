@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from clickledger.api import jobs
-from clickledger.collector.query import CONSUMED
 from clickledger.config import Settings
 from clickledger.enrich import pipeline
+from clickledger.enrich.parameters import PARAMETERS, WITHOUT_COLUMN
 from clickledger.exports.manifest import Manifest
 from clickledger.exports.model import ClickExportRequest
 from clickledger.jobs.model import Job, State
@@ -99,8 +99,8 @@ def test_each_error_is_documented() -> None:
 
 def test_each_parameter_of_a_link_is_documented() -> None:
     page = reference("links.md").lower()
-    for name in CONSUMED:
-        assert f"`{name.decode()}`" in page
+    for name in (*PARAMETERS, *WITHOUT_COLUMN):
+        assert f"`{name}`" in page
 
 
 def test_each_state_and_field_of_a_job_is_documented() -> None:

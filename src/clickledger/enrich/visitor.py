@@ -18,34 +18,47 @@ def visitor(clicks: Sequence[Click], context: Context) -> Columns:
 
     A click without address and user agent resembles nobody: its hash is null.
     """
-    of_address = hashlib.blake2b(
-        key=context.visitor_key, digest_size=_HASH_BYTES, person=b"clickledger-ip"
-    )
-    of_visitor = hashlib.blake2b(
-        key=context.visitor_key, digest_size=_HASH_BYTES, person=b"clickledger-vis"
-    )
-    addresses: dict[str, str | None] = {"": None}
-    visitors: dict[tuple[str, bytes], bytes | None] = {("", b""): None}
-    ips, hashes = [], []
-    for click in clicks:
-        address = click.address
-        who = address, click.user_agent
-        if address not in addresses:
-            state = of_address.copy()
-            state.update(address.encode("utf-8", "replace"))
-            addresses[address] = state.hexdigest()
-        if who not in visitors:
-            state = of_visitor.copy()
-            # An address has no NUL: no two pairs give the same bytes.
-            state.update(address.encode("utf-8", "replace") + b"\0" + click.user_agent)
-            visitors[who] = state.digest()
-        ips.append(addresses[address])
-        hashes.append(visitors[who])
+    addresses = [click.address for click in clicks]
+    agents = [click.user_agent for click in clicks]
+    ips = _Ips(context.visitor_key)
+    visitors = _Visitors(context.visitor_key)
     return {
-        "ip_address": pa.array(ips, pa.string()),
-        "visitor": pa.array(hashes, pa.binary()),
+        "ip_address": pa.array(map(ips.__getitem__, addresses), pa.string()),
+        "visitor": pa.array(
+            map(visitors.__getitem__, zip(addresses, agents, strict=True)), pa.binary()
+        ),
         "profile_id": cleaned_column(click.profile_id for click in clicks),
         "profile_carried": pa.array(
             [bool(click.profile_carried and click.profile_id) for click in clicks], pa.bool_()
         ),
     }
+
+
+class _Ips(dict[str, str | None]):
+    """Address → hash in hex; each is computed once."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__({"": None})
+        self._keyed = hashlib.blake2b(key=key, digest_size=_HASH_BYTES, person=b"clickledger-ip")
+
+    def __missing__(self, address: str) -> str:
+        state = self._keyed.copy()
+        state.update(address.encode("utf-8", "replace"))
+        found = self[address] = state.hexdigest()
+        return found
+
+
+class _Visitors(dict[tuple[str, bytes], bytes | None]):
+    """Address and user agent → hash; each is computed once."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__({("", b""): None})
+        self._keyed = hashlib.blake2b(key=key, digest_size=_HASH_BYTES, person=b"clickledger-vis")
+
+    def __missing__(self, who: tuple[str, bytes]) -> bytes:
+        address, agent = who
+        state = self._keyed.copy()
+        # An address has no NUL: no two pairs give the same bytes.
+        state.update(address.encode("utf-8", "replace") + b"\0" + agent)
+        found = self[who] = state.digest()
+        return found

@@ -155,9 +155,12 @@ class FileWriter:
         self._pending.append(rows)
         self._pending_rows += len(rows)
         while self._pending_rows >= ROW_GROUP:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Make a row group of what is in memory, full or not."""
+        if not self._pending_rows:
+            return
         rows = pa.concat_tables(self._pending)
         rest = rows.slice(ROW_GROUP)
         self._pending, self._pending_rows = [rest] if len(rest) else [], len(rest)
@@ -175,8 +178,7 @@ class FileWriter:
 
     def close(self, footer: Mapping[bytes, bytes] | None = None) -> DataFile:
         """Finish the file with ``footer`` in its metadata and make it durable."""
-        if self._pending_rows:
-            self._flush()
+        self.flush()
         if footer:
             self._writer.add_key_value_metadata(dict(footer))
         self._writer.close()

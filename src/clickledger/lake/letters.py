@@ -1,9 +1,8 @@
 """Dead letters: what could not become a row of ``clicks``, with its reason and raw bytes."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -22,6 +21,8 @@ from clickledger.spool.model import Batch, Click, SetAside
 
 #: Stands for a whole batch.
 WHOLE_BATCH = -1
+#: Sequence, position, and of a batch the detail: several may have no readable number.
+Identity = tuple[int, int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,16 @@ class Letter:
     reason: str
     detail: str
     raw: bytes
+
+    @property
+    def of_click(self) -> bool:
+        """Whether it stands for one click."""
+        return self.position != WHOLE_BATCH
+
+    @property
+    def identity(self) -> Identity:
+        """What makes it another letter than the next one."""
+        return self.sequence, self.position, "" if self.of_click else self.detail
 
 
 def decode(batch: Batch) -> tuple[list[int], list[Click], list[Letter]]:
@@ -119,9 +130,9 @@ class DeadLetters:
         """Return the last batch whose letters are certainly here."""
         return self._table.loaded(spool_id)
 
-    def known(self, spool_id: str) -> set[tuple[int, int, str]]:
-        """Return (sequence, position, detail) of every letter of one spool."""
-        found: set[tuple[int, int, str]] = set()
+    def known(self, spool_id: str) -> set[Identity]:
+        """Return the identity of every letter of one spool."""
+        found: set[Identity] = set()
         for file in self._table.files():
             rows = pq.read_table(
                 self._table.path / file.path,
@@ -130,7 +141,8 @@ class DeadLetters:
             )
             rows = rows.filter(pc.equal(rows["spool_id"], spool_id))
             columns = (rows[name].to_pylist() for name in ("sequence", "position", "detail"))
-            found.update(zip(*columns, strict=True))
+            for sequence, position, detail in zip(*columns, strict=True):
+                found.add((sequence, position, detail if position == WHOLE_BATCH else ""))
         return found
 
     def record(
@@ -169,11 +181,6 @@ class DeadLetters:
         ]
         writer.write(pa.Table.from_pylist(rows, schema=DEAD_LETTERS))
         return writer.close()
-
-
-def total(paths: Sequence[Path]) -> int:
-    """Count the clicks that dead-letter files stand for."""
-    return sum(pc.sum(pq.read_table(path, columns=["clicks"])["clicks"]).as_py() for path in paths)
 
 
 def _instant(received: Micros | None) -> Micros | None:

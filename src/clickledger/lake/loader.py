@@ -8,26 +8,23 @@ everything, and it is compared before every commit.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import structlog
 
 from clickledger.clock import SECOND, Micros, wall_clock
 from clickledger.enrich.model import Context, Names
-from clickledger.enrich.pipeline import enrich
 from clickledger.errors import UnavailableError
 from clickledger.lake import letters, watermark
-from clickledger.lake.files import ROWS, FileWriter
+from clickledger.lake.intake import Intake
 from clickledger.lake.lease import Lease
-from clickledger.lake.letters import DeadLetters, Letter
+from clickledger.lake.letters import DeadLetters, Identity, Letter
 from clickledger.lake.store import Lake
 from clickledger.lake.table import CommitConflictError, DataFile
 from clickledger.metrics import Metrics
-from clickledger.spool.model import NOTHING_FOLLOWS, Chunk, Click
+from clickledger.spool.model import NOTHING_FOLLOWS, Chunk
 from clickledger.spool.reader import Source, Spools
 from clickledger.spool.receipts import Receipts
 
@@ -72,17 +69,6 @@ class _Read:
         return self.chunk.last_sequence > self.after
 
 
-@dataclass(slots=True)
-class _Decoded:
-    """The clicks of all spools of one load, and the row key of each."""
-
-    clicks: list[Click] = field(default_factory=list)
-    spool_ids: list[str] = field(default_factory=list)
-    sequences: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
-
-
 class Loader:
     """Moves clicks from the spools to the lake; for one thread."""
 
@@ -111,7 +97,8 @@ class Loader:
         self._clock = clock
         self._clicks = lake.clicks()
         self._dead = DeadLetters(lake.dead_letters())
-        self._known_letters: dict[str, set[tuple[int, int, str]]] = {}
+        #: Letters of spools that needed a closer look.
+        self._known: dict[str, set[Identity]] = {}
 
     def load_once(self) -> LoadReport:
         """Load what the spools hold now, up to one commit's worth.
@@ -142,10 +129,10 @@ class Loader:
         sources = self._spools.list()
         reads, problems = self._read(sources)
         complete = len(reads) == len(sources)
-        decoded = self._decode(reads)
-        columns, failed_letters = self._enrich(decoded)
-        dead = self._bury([*decoded.letters, *failed_letters], reads, now)
-        files = self._write(columns)
+        intake = self._decode(reads)
+        context = Context(names=self._names(), visitor_key=self._visitor_key)
+        files = intake.prepare(self._clicks, context)
+        dead = self._bury(intake.letters, reads, now)
         version = self._commit(files, reads)
         self._metrics.mark_holders.set(sum(map(_holds_back, reads)))
         lowest = min([now, *(read.chunk.low_water for read in reads)])
@@ -176,67 +163,17 @@ class Loader:
                 problems.append(str(error))
         return reads, problems
 
-    def _decode(self, reads: Sequence[_Read]) -> _Decoded:
-        decoded = _Decoded()
+    def _decode(self, reads: Sequence[_Read]) -> Intake:
+        intake = Intake()
         for read in reads:
-            spool_id = read.source.id
-            # Dead letters of a load that got no further: the clicks must not appear as well.
-            buried = (
-                {(sequence, position) for sequence, position, _ in self._dead.known(spool_id)}
-                if self._dead.loaded(spool_id) > read.after
-                else set()
-            )
+            buried: set[tuple[int, int]] = set()
+            if self._dead.loaded(read.source.id) > read.after:
+                # A load got no further than its dead letters: their clicks must not appear as well.
+                buried = {key[:2] for key in self._dead.known(read.source.id)}
             for batch in read.chunk.batches:
-                positions, clicks, dead = letters.decode(batch)
-                decoded.letters += dead
-                if buried:
-                    kept = [
-                        i for i, at in enumerate(positions) if (batch.sequence, at) not in buried
-                    ]
-                    positions = [positions[i] for i in kept]
-                    clicks = [clicks[i] for i in kept]
-                decoded.clicks += clicks
-                decoded.positions += positions
-                decoded.sequences += [batch.sequence] * len(clicks)
-                decoded.spool_ids += [spool_id] * len(clicks)
-            decoded.letters += map(letters.set_aside, read.chunk.corrupted)
-        return decoded
-
-    def _enrich(self, decoded: _Decoded) -> tuple[pa.Table | None, list[Letter]]:
-        if not decoded.clicks:
-            return None, []
-        context = Context(names=self._names(), visitor_key=self._visitor_key)
-        enriched, failed = enrich(decoded.clicks, context)
-        dead = [
-            letters.unfit(
-                failure,
-                decoded.clicks[failure.position],
-                spool_id=decoded.spool_ids[failure.position],
-                sequence=decoded.sequences[failure.position],
-                position=decoded.positions[failure.position],
-            )
-            for failure in failed
-        ]
-        if not enriched.positions:
-            return None, dead
-        columns = dict(enriched.columns)
-        columns["spool_id"] = pa.array(decoded.spool_ids, pa.string())
-        columns["sequence"] = pa.array(decoded.sequences, pa.int64())
-        columns["position"] = pa.array(decoded.positions, pa.int32())
-        if failed:
-            rows = pa.array(enriched.positions, pa.int64())
-            for name in ("spool_id", "sequence", "position"):
-                columns[name] = columns[name].take(rows)
-        size = len(enriched.positions)
-        dates = columns["event_date"]
-        table = pa.table(
-            [
-                columns[name] if name in columns else pa.nulls(size, kind)
-                for name, kind in zip(ROWS.names, ROWS.types, strict=True)
-            ],
-            schema=ROWS,
-        )
-        return table.append_column("event_date", dates), dead
+                intake.add(batch, buried)
+            intake.letters += map(letters.set_aside, read.chunk.corrupted)
+        return intake
 
     def _bury(self, dead: Sequence[Letter], reads: Sequence[_Read], now: Micros) -> int:
         """Commit those dead letters that are not in the table yet; return how many clicks."""
@@ -251,46 +188,20 @@ class Loader:
         }
         counts = self._again(lambda: self._dead.record(new, through, now), self._dead.refresh)
         for letter in new:
-            self._known_letters.setdefault(letter.spool_id, set()).add(_identity(letter))
-            _log.warning(
-                "dead_letter",
-                spool=letter.spool_id,
-                sequence=letter.sequence,
-                position=letter.position,
-                reason=letter.reason,
-                detail=letter.detail,
-            )
+            if letter.spool_id in self._known:
+                self._known[letter.spool_id].add(letter.identity)
         for reason, clicks in counts.items():
             self._metrics.dead_letters.labels(reason).inc(clicks)
+            _log.warning("dead_letters", reason=reason, clicks=clicks, spools=sorted(spools))
         return counts.total()
 
     def _is_new(self, letter: Letter) -> bool:
-        if letter.position != letters.WHOLE_BATCH:
-            return letter.sequence > self._dead.loaded(letter.spool_id)
-        # A batch without a readable header has no number to compare: compare the letter itself.
-        if letter.spool_id not in self._known_letters:
-            self._known_letters[letter.spool_id] = self._dead.known(letter.spool_id)
-        return _identity(letter) not in self._known_letters[letter.spool_id]
-
-    def _write(self, rows: pa.Table | None) -> list[DataFile]:
-        if rows is None:
-            return []
-        files = []
-        dates = rows["event_date"]
-        days = sorted(pc.unique(dates).to_pylist())
-        for event_date in days:
-            of_day = rows if len(days) == 1 else rows.filter(pc.equal(dates, event_date))
-            of_day = of_day.drop_columns("event_date")
-            writer = FileWriter(
-                self._clicks.path,
-                ROWS,
-                statistics=self._clicks.statistics,
-                event_date=event_date,
-                expected_rows=len(of_day),
-            )
-            writer.write(of_day)
-            files.append(writer.close())
-        return files
+        if letter.of_click and letter.sequence > self._dead.loaded(letter.spool_id):
+            return True
+        # A load is repeated, or a batch has no readable number to compare: compare the letters.
+        if letter.spool_id not in self._known:
+            self._known[letter.spool_id] = self._dead.known(letter.spool_id)
+        return letter.identity not in self._known[letter.spool_id]
 
     def _commit(self, files: Sequence[DataFile], reads: Sequence[_Read]) -> int:
         loaded = {read.source.id: read.chunk.last_sequence for read in reads if read.advanced}
@@ -342,7 +253,3 @@ def _held_by(reads: Sequence[_Read], now: Micros) -> str:
 def _holds_back(read: _Read) -> bool:
     """Tell whether the mark waits for a spool whose process has ended."""
     return not read.source.owner_alive() and read.chunk.low_water != NOTHING_FOLLOWS
-
-
-def _identity(letter: Letter) -> tuple[int, int, str]:
-    return letter.sequence, letter.position, letter.detail

@@ -70,7 +70,10 @@ class Settings(BaseSettings):
         default=3600.0, gt=0, description="Seconds between two removals of old lake files."
     )
     lake_retention_hours: int = Field(
-        default=48, ge=1, description="Hours that old versions of the lake stay readable."
+        default=48,
+        ge=1,
+        le=48,
+        description="Hours that old versions of the lake stay readable; its log keeps 48.",
     )
 
     export_wait_s: float = Field(

@@ -60,7 +60,9 @@ def count(
     if as_json:
         output.print_json(answer)
     else:
-        output.print_fields([(name.replace("_", " "), value) for name, value in answer.items()])
+        output.print_fields(
+            [(name.replace("_", " "), value) for name, value in answer.items() if value is not None]
+        )
 
 
 @app.command()

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,14 +20,20 @@ from clickledger.errors import UnavailableError
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 15.0
 _POLL_S = 0.05
+_LOWEST_PORT, _PORTS = 15_000, 15_000
 
 
 def free_port() -> int:
-    """Find a TCP port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a TCP port that nothing listens on now.
+
+    Below the ephemeral range: a client that keeps trying to connect to a port of that range can
+    be given the very same port for its own end, and then talks to itself and holds it.
+    """
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +136,8 @@ class Installation:
     def kill(self) -> None:
         """End the server as a power failure does: SIGKILL to all its processes at once."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 

@@ -33,7 +33,11 @@ def run() -> list[Figure]:
         _spool(folder.spool)
         reading = _reading(folder.spool)
         loading, commits = _loading(folder)
-    figure = Figure(
+    return [_figure(loading, reading, commits)]
+
+
+def _figure(loading: float, reading: float, commits: int) -> Figure:
+    return Figure(
         name="spool to committed lake, one process",
         value=_CLICKS / loading,
         unit="clicks/s",
@@ -103,5 +107,5 @@ def _loading(folder: DataFolder) -> tuple[float, int]:
 
 if __name__ == "__main__":
     found = run()
-    show("loader", found)
+    show("Loader", found)
     print(as_json(found))

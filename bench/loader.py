@@ -47,7 +47,6 @@ def _figure(loading: float, reading: float, commits: int) -> Figure:
         baseline_name="reading and decoding the spool alone",
         notes={"clicks": _CLICKS, "clicks_per_batch": _BATCH, "commits": commits},
     )
-    return [figure]
 
 
 def _spool(root: Path) -> None:

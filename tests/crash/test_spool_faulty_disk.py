@@ -114,15 +114,92 @@ def test_a_commit_that_failed_is_not_found_once_its_writer_went_on(
         """
 assert all([offer() for _ in range(3)])
 for _ in range(3):
+    before = writer._spool._segment.number
     fault.write_text("sync")
     assert not offer()
     assert not offer()
     fault.unlink()
     assert all([offer() for _ in range(3)])
+    assert writer._spool._segment.number > before, "a segment whose sync failed is left"
 writer.close()
 """,
     )
     assert batches_found(tmp_path / "root") == promised(log)
+
+
+def test_a_commit_that_failed_is_not_found_while_its_writer_lives(
+    disk: Path, tmp_path: Path
+) -> None:
+    """Its frames are in the log; whoever rebuilt the log's index now would find it."""
+    log = run(
+        disk,
+        tmp_path,
+        """
+import time
+from contextlib import closing
+from clickledger.spool.reader import Spools
+
+def seen():
+    with closing(Spools(root)) as spools:
+        chunk = spools.list()[0].read(0, 10_000)
+        return [batch.sequence for batch in chunk.batches]
+
+assert all([offer() for _ in range(3)])
+fault.write_text("sync")
+assert not offer()
+fault.unlink()
+time.sleep(0.1)
+assert seen() == [1, 2, 3], seen()
+assert offer()
+assert seen() == [1, 2, 3, 6], seen()
+writer.close()
+""",
+    )
+    assert batches_found(tmp_path / "root") == promised(log)
+
+
+def test_a_release_removes_nothing_before_the_receipts_are_on_disk(
+    disk: Path, tmp_path: Path
+) -> None:
+    log = run(
+        disk,
+        tmp_path,
+        """
+from contextlib import closing
+from clickledger.testing.spools import Drain
+
+for _ in range(40):
+    assert offer()
+    until_ready(writer)
+with closing(Drain(root)) as drain:
+    drain.all()
+writer.close()
+""",
+    )
+    events = list(power_cut.events(log))
+    removed = [
+        (at, event.first.decode())
+        for at, event in enumerate(events)
+        if event.kind is Kind.UNLINK and b".segment" in event.first and b"making" not in event.first
+    ]
+    # The last one to go is the one that nobody had written to.
+    segments = sorted(name for _, name in removed if name.endswith(".segment"))
+    assert len(segments) > 3
+    for name in segments[:-1]:
+        ends = [path.removeprefix(name) for _, path in removed if path.startswith(name)]
+        assert ends == ["", "-wal", "-shm"], "a reader takes a segment for gone before its log is"
+    files = {
+        event.inode: event.first.decode()
+        for event in events
+        if event.kind in (Kind.CREATE, Kind.OPEN)
+    }
+    last_written = last_synced = 0
+    for at, event in enumerate(events):
+        if files.get(event.inode) == "receipts.db-wal":
+            last_written = at if event.kind is Kind.WRITE else last_written
+            last_synced = at if event.kind is Kind.SYNC_END else last_synced
+        elif (at, event.first.decode(errors="replace")) in removed:
+            assert last_synced > last_written > 0
 
 
 def test_a_commit_that_failed_just_before_the_end_is_found_or_not(
@@ -140,6 +217,47 @@ os._exit(0)
     )
     assert promised(log) == {1, 2, 3}
     assert batches_found(tmp_path / "root") in ({1, 2, 3}, {1, 2, 3, 4})
+
+
+def test_what_a_loader_has_read_of_a_dead_spool_survives_a_power_cut(
+    disk: Path, tmp_path: Path
+) -> None:
+    """Also a commit that nobody confirmed: it is in the lake now, and must not be gone here."""
+    log = run(
+        disk,
+        tmp_path,
+        """
+assert all([offer() for _ in range(3)])
+fault.write_text("sync")
+assert not offer()
+fault.unlink()
+os._exit(0)
+""",
+    )
+    loader = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from clickledger.testing import power_cut
+from clickledger.testing.spools import Drain
+
+root, log = map(Path, sys.argv[1:])
+with closing(Drain(root)) as drain:
+    drain.step(release=False)
+    for batch in {number // 100 for number in drain.clicks}:
+        power_cut.acknowledge(log, b"%d" % batch)
+"""
+    variables = power_cut.environment(disk, tmp_path / "root", log)
+    command = [sys.executable, "-c", loader, str(tmp_path / "root"), str(log)]
+    subprocess.run(command, env={**os.environ, **variables}, check=True)
+    assert promised(log) == {1, 2, 3, 4}, "the page cache still had it"
+
+    replay = Replay()
+    for event in power_cut.events(log):
+        replay.play(event)
+    replay.cut(tmp_path / "cut")
+
+    assert batches_found(tmp_path / "cut") == {1, 2, 3, 4}
 
 
 def test_the_power_fails_on_a_disk_that_failed_before(disk: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from clickledger.errors import UnavailableError
 from clickledger.spool import format as spool_format
 from clickledger.spool import layout, verify
 from clickledger.spool.reader import Spools
+from clickledger.spool.receipts import Receipts
 from clickledger.spool.segment import Row, SegmentReader, SegmentWriter
 from clickledger.spool.writer import Writer
 from clickledger.testing.spools import Drain, HandClock, click, until_ready
@@ -163,6 +164,44 @@ def test_a_page_that_leads_nowhere(tmp_path: Path, *, dead: bool) -> None:
             }
 
 
+def wreck_leaf_of(path: Path, needle: bytes) -> None:
+    """Make the page with the rows around ``needle`` no page of a table, wherever the log has it."""
+    data = bytearray(path.read_bytes())
+    frames = range(32, len(data) - 8216 + 1, 8216)
+    hit = {bytes(data[at : at + 4]) for at in frames if needle in data[at + 24 : at + 8216]}
+    for at in frames:
+        if bytes(data[at : at + 4]) in hit:
+            data[at + 24] = 99
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("lost", ["the middle", "the end"])
+def test_a_page_of_many_batches_that_is_none(tmp_path: Path, lost: str) -> None:
+    """The batches on it are gone, those before and behind it are not; the file is kept."""
+    spool = Writer.open(
+        tmp_path, segment_bytes=2_000_000, segment_age_s=60, clock=SteadyClock(HandClock().read)
+    )
+    for number in range(1, 101):
+        spool.append([click(number)], START)
+    spool.close()
+    wreck_leaf_of(log(tmp_path), b"subId1=%d" % (50 if lost == "the middle" else 100))
+
+    with closing(Drain(tmp_path)) as drain:
+        drain.all()
+
+        gone = sorted(set(range(1, 101)) - set(drain.clicks))
+        assert 5 < len(gone) < 30
+        assert gone == list(range(gone[0], gone[-1] + 1))
+        (found,) = drain.set_aside
+        assert (found.sequence, found.reason, found.raw) == (gone[-1], "unreadable", b"")
+        assert f"batches {gone[0]} to {gone[-1]}" in found.detail
+        kept = layout.set_aside_folder(tmp_path, spool.spool_id, 1)
+        assert (kept / "00000001.segment-wal").exists()
+        assert [receipt.sequence for receipt in drain.receipts()] == [
+            number for number in range(1, 101) if number not in gone
+        ]
+
+
 def test_a_log_that_lost_its_beginning(tmp_path: Path) -> None:
     """The log's header, which SQLite needs to believe any of it, is gone; the batches are not."""
     fill(tmp_path)
@@ -214,6 +253,36 @@ def test_a_missing_segment_is_missed(tmp_path: Path) -> None:
         assert batches_of(drain.all()) == without(5, 6, 7, 8)
         (found,) = drain.set_aside
         assert (found.sequence, found.reason) == (8, "missing")
+
+
+def test_a_spool_that_lost_all_its_segments_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for path in layout.spool_folders(tmp_path)[0].glob("*.segment*"):
+        path.unlink()
+    with (
+        closing(Spools(tmp_path)) as spools,
+        Receipts(tmp_path / "receipts.db") as receipts,
+    ):
+        (source,) = spools.list()
+        assert not source.release(0, receipts, now=9).spool_removed
+
+        chunk = source.read(0, 9)
+
+        assert [(one.sequence, one.reason) for one in chunk.corrupted] == [(BATCHES, "missing")]
+        assert source.release(chunk.last_sequence, receipts, now=9).spool_removed
+
+
+def test_a_segment_that_is_removed_while_it_is_opened_is_gone(tmp_path: Path) -> None:
+    """Its log may have been gone already: what was read of it must not be believed."""
+
+    class Removed(SegmentReader):
+        def _check(self, spool_id: str, number: int) -> None:
+            super()._check(spool_id, number)
+            segment(tmp_path).unlink()
+
+    spool = fill(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        Removed.open(segment(tmp_path), spool.spool_id, 1)
 
 
 def overwritten(path: Path) -> None:

@@ -353,13 +353,14 @@ class Contents:
 def _one_by_one(
     reader: SegmentReader, number: int, last: int, bounds: _Bounds, fault: str
 ) -> Iterator[Row | _Lost]:
-    high = bounds.at_most
-    with suppress(sqlite3.Error):
-        high = min(high, max(bounds.at_least, reader.last_sequence()))
-    high = min(high, max(bounds.at_least, last + reader.page_count() * _MOST_ROWS_A_PAGE))
-    low = max(last, high - reader.page_count() * _MOST_ROWS_A_PAGE)
+    span = reader.page_count() * _MOST_ROWS_A_PAGE
+    try:
+        known = min(bounds.at_most, max(bounds.at_least, reader.last_sequence()))
+    except sqlite3.Error:  # the last page itself is damaged
+        known = bounds.at_least
+    high = max(known, min(bounds.at_most, last + span))
     lost: list[int] = []
-    for sequence in range(low + 1, high + 1):
+    for sequence in range(max(last, known - span) + 1, high + 1):
         try:
             found = reader.row(sequence)
         except sqlite3.Error:
@@ -370,6 +371,8 @@ def _one_by_one(
                 yield _lost(number, lost, fault)
                 lost = []
             yield found
+    # Behind the last batch that is known, every number would lead to the same damaged page.
+    lost = [sequence for sequence in lost if sequence <= max(known, lost[0])]
     if lost:
         yield _lost(number, lost, fault)
 

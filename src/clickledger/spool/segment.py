@@ -182,7 +182,7 @@ class SegmentReader:
             UnavailableError: a newer version of this program wrote it.
             sqlite3.Error: it cannot be read.
         """
-        before = path.stat()
+        path.stat()  # a file that is gone is not a file that cannot be read
         wal = layout.companions(path)[0]
         # Without a log, SQLite would make one, and its index, even to read: `immutable` does not.
         follows = wal.exists() and wal.stat().st_size > 0
@@ -190,15 +190,12 @@ class SegmentReader:
         try:
             reader = cls(connection, follows=follows)
             reader._check(spool_id, number)
-            still_there = os.path.samestat(path.stat(), before)
+            # A removal takes the segment first and its log after: if the segment is still there
+            # now, then the log that was opened was the real one.
+            path.stat()
         except BaseException:
             connection.close()
             raise
-        # A removal takes the segment first and its log after: if the segment is still there now,
-        # then the log that was opened was the real one.
-        if not still_there:
-            connection.close()
-            raise FileNotFoundError(path)
         return reader
 
     @classmethod

@@ -83,7 +83,7 @@ class Plan:
     formula_guard: bool
     #: Files of the lake, readable by DuckDB.
     files: tuple[str, ...]
-    #: In time order; together they hold every click of the day.
+    #: In time order; together they hold every click of the day that is asked for, once.
     slices: tuple[Slice, ...]
     warnings: tuple[str, ...]
 

@@ -15,6 +15,9 @@ from clickledger.programs import days
 
 _MEMORY_MB = 256
 
+#: Clicks of a slice that has to be sorted: their rows, all columns wide, are held in memory.
+_SORT_ROWS = 60_000
+
 
 class LakeFile(Protocol):
     """A data file of the lake."""
@@ -66,7 +69,7 @@ def make_plan(
             _Counter(connection, paths, request),
             [file.sorted for file in files],
             slice_rows=slice_rows,
-            sort_rows=slice_rows,
+            sort_rows=min(slice_rows, _SORT_ROWS),
         )
         try:
             slices = tuple(cutter.cut(bounds))

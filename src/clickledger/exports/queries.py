@@ -4,7 +4,7 @@ COPY takes no bound values, so numbers and paths are written into the text: numb
 fields, paths as quoted literals.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from clickledger.clock import Micros
@@ -13,8 +13,9 @@ from clickledger.exports.formats.text import literal
 from clickledger.exports.model import ClickExportRequest, Plan, Slice
 from clickledger.lake import engine, unique
 
+_KEY = ", ".join(f'"{column}"' for column in ROW_KEY)
 #: The order of an export: event time, then row key.
-_ORDER = ", ".join(f'"{column}"' for column in ("event_time", *ROW_KEY))
+_ORDER = f"event_time, {_KEY}"
 
 
 def counts(
@@ -37,47 +38,45 @@ def counts(
     """
 
 
+def judge(plan: Plan, pieces: Sequence[Slice]) -> str:
+    """Make the table of row keys that are repeats, for slices that follow each other."""
+    files = sorted({file for piece in pieces for file in piece.unique_files})
+    first, end = pieces[0].start, pieces[-1].end
+    looked_at = (
+        f"(select {', '.join(map(_quoted, unique.COLUMNS))} "
+        f"from {engine.files_sql([Path(plan.files[file]) for file in files])} "
+        f"where {_between(plan.request.program_id, first - unique.WINDOW, end)})"
+    )
+    return (
+        f"create or replace temp table repeats as select {_KEY}, true as is_repeat "
+        f"from ({unique.unique_sql(looked_at, first)}) where not unique_click"
+    )
+
+
 def slice_rows(plan: Plan, piece: Slice, select: str) -> str:
-    """Select the rows of one slice, in the order of the export."""
+    """Select the rows of one slice, in the order of the export.
+
+    A slice that is not ``direct`` needs the table that ``judge`` makes.
+    """
     request = plan.request
-    files = [Path(plan.files[file]) for file in piece.files]
-    conditions = [_between(request.program_id, piece.start, piece.end), *_asked_for(request)]
-    if not piece.direct:
-        source = _with_unique(plan, piece, files, conditions)
-        conditions = []
-    else:
-        source = engine.files_sql(files)
-    conditions += _unique(request)
-    where = f"where {' and '.join(conditions)}" if conditions else ""
-    order = "" if piece.direct else f"order by {_ORDER}"
-    return f"select {select} from {source} {where} {order}"
+    clicks = engine.files_sql([Path(plan.files[file]) for file in piece.files])
+    conditions = " and ".join(
+        [_between(request.program_id, piece.start, piece.end), *_asked_for(request)]
+    )
+    kept = " and ".join(["true", *_unique(request)])
+    if piece.direct:
+        return f"select {select} from {clicks} where {conditions} and {kept}"
+    rows = f"select * exclude (unique_click) from {clicks} where {conditions}"
+    judged = (
+        f"select * exclude (is_repeat), is_repeat is null as unique_click "
+        f"from ({rows}) left join repeats using ({_KEY})"
+    )
+    return f"select {select} from ({judged}) where {kept} order by {_ORDER}"
 
 
 def copy(rows: str, path: str, options: str) -> str:
     """Write rows to a file; the answer is their number."""
     return f"copy ({rows}) to {literal(path)} ({options}, use_tmp_file false)"
-
-
-def _with_unique(plan: Plan, piece: Slice, files: Sequence[Path], conditions: Iterable[str]) -> str:
-    """Read clicks with their ``unique_click`` computed, not as stored.
-
-    The rule's window functions see narrow rows only; the wide ones meet them by row key.
-    """
-    looked_at = [Path(plan.files[file]) for file in piece.unique_files]
-    since = piece.start - unique.WINDOW
-    narrow = (
-        f"(select {', '.join(map(_quoted, unique.COLUMNS))} from {engine.files_sql(looked_at)} "
-        f"where {_between(plan.request.program_id, since, piece.end)})"
-    )
-    key = ", ".join(map(_quoted, ROW_KEY))
-    wide = (
-        f"select * exclude (unique_click) from {engine.files_sql(files)} "
-        f"where {' and '.join(conditions)}"
-    )
-    return (
-        f"(select * from ({wide}) join (select {key}, unique_click "
-        f"from ({unique.unique_sql(narrow, piece.start)})) using ({key}))"
-    )
 
 
 def _between(program_id: int, start: Micros, end: Micros) -> str:

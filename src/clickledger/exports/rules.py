@@ -93,10 +93,6 @@ class _Stretch:
         return sum(one.wanted if self.direct else one.rows for one in self.counts)
 
     @property
-    def wanted(self) -> int:
-        return sum(one.wanted for one in self.counts)
-
-    @property
     def rows(self) -> int:
         return sum(one.kept if self.direct else one.wanted for one in self.counts)
 
@@ -123,29 +119,16 @@ class Cutter:
         self._limits = {True: slice_rows, False: sort_rows}
 
     def cut(self, bounds: days.DayBounds) -> list[Slice]:
-        """Cut the day; together the slices hold each of its clicks once."""
+        """Cut the day; together the slices hold each click that is asked for once."""
         earlier = self._count(bounds.start - unique.WINDOW, bounds.start, STEPS[0])
         spans = [(span, self._count(span.start, span.end, STEPS[0])) for span in bounds.spans]
         day = _Day([*earlier, *(one for _, counts in spans for one in counts)], self._sorted)
-        slices: list[Slice] = []
-        for span, counts in spans:
-            groups = list(self._groups(self._stretches(day, span.end, counts, 0)))
-            starts = [span.start, *(group[0].start for group in groups[1:]), span.end]
-            for group, (start, end) in zip(groups, pairwise(starts), strict=False):
-                slices.append(
-                    Slice(
-                        start=start,
-                        end=end,
-                        offset_seconds=days.printed_offset(span.offset_seconds),
-                        files=day.in_time_order({c.file for one in group for c in one.counts}),
-                        direct=group[0].direct,
-                        unique_files=()
-                        if group[0].direct
-                        else day.files_between(group[0].start - unique.WINDOW, group[-1].end),
-                        rows=sum(one.rows for one in group),
-                    )
-                )
-        return slices
+        slices = [
+            _slice(day, group, span.offset_seconds)
+            for span, counts in spans
+            for group in self._groups(self._stretches(day, span.end, counts, 0))
+        ]
+        return [piece for piece in slices if piece.rows]
 
     def _stretches(
         self, day: "_Day", end: Micros, counts: Sequence[Count], depth: int
@@ -158,7 +141,7 @@ class Cutter:
             if stretch.weight > self._limits[stretch.direct] and depth + 1 < len(STEPS):
                 finer = self._count(stretch.start, stretch.end, STEPS[depth + 1])
                 yield from self._stretches(day, stretch.end, finer, depth + 1)
-            elif stretch.rows:
+            elif any(one.wanted for one in stretch.counts):
                 yield stretch
 
     def _groups(self, stretches: Iterable[_Stretch]) -> Iterator[list[_Stretch]]:
@@ -225,3 +208,17 @@ class _Day:
         return any(
             one.last > start - unique.WINDOW and one.first < end for one in self.unsorted[low:high]
         )
+
+
+def _slice(day: _Day, group: Sequence[_Stretch], offset_seconds: int) -> Slice:
+    """Make one slice of stretches that follow each other, between them nothing asked for."""
+    start, end, direct = group[0].start, group[-1].end, group[0].direct
+    return Slice(
+        start=start,
+        end=end,
+        offset_seconds=days.printed_offset(offset_seconds),
+        files=day.in_time_order({one.file for stretch in group for one in stretch.counts}),
+        direct=direct,
+        unique_files=() if direct else day.files_between(start - unique.WINDOW, end),
+        rows=sum(stretch.rows for stretch in group),
+    )

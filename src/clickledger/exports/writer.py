@@ -14,16 +14,17 @@ import platform
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 
 from clickledger import supervisor
-from clickledger.errors import ClickledgerError, CorruptedError
+from clickledger.errors import CorruptedError
 from clickledger.exports import orders, parts, queries
 from clickledger.exports.cells import cells
 from clickledger.exports.formats.registry import FORMATS
+from clickledger.exports.model import Slice
 
 _CHUNK = 1024 * 1024
 
@@ -32,6 +33,12 @@ _CHUNK = 1024 * 1024
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_LOWEST = (2 << 13) | 7
+
+#: Clicks that are judged at one go. More of them share the half hour before them, which is read
+#: as well; fewer fit into memory.
+_JUDGED_ROWS = 250_000
+#: Times the usual memory that a slice may take before the export fails.
+_MOST_MEMORY = 16
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -47,7 +54,8 @@ class Writing:
         self._format = FORMATS[order.plan.request.result_format]
         #: Slice and its rows, or what went wrong.
         self._written: queue.Queue[tuple[int, int] | Exception] = queue.Queue()
-        self._todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+        #: Slices that one engine writes one after the other.
+        self._todo: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         #: Rows of slices that were written before their turn.
         self._waiting: dict[int, int] = {}
         self._sha256 = hashlib.sha256()
@@ -56,11 +64,14 @@ class Writing:
         """Write every part that is not there yet, and report."""
         plan = self._plan
         finished = {one.index: one for one in self._order.finished}
-        for index in range(len(plan.slices)):
-            if index not in finished:
-                self._todo.put(index)
-        for number in range(min(self._order.parallel, self._todo.qsize())):
-            threading.Thread(target=self._write_slices, args=(number,), daemon=True).start()
+        for batch in batches(plan.slices, finished):
+            self._todo.put(batch)
+        writers = [
+            threading.Thread(target=self._write_slices, args=(number,), daemon=True)
+            for number in range(min(self._order.parallel, self._todo.qsize()))
+        ]
+        for writer in writers:
+            writer.start()
         rows, head = 0, 0
         if plan.exact:
             head = self._write_text(0, self._head(plan.rows))
@@ -77,6 +88,8 @@ class Writing:
             head = self._write_text(0, self._head(rows))
             for index in range(len(plan.slices)):
                 self._hash(index + 1)
+        for writer in writers:
+            writer.join()
         foot = self._write_text(len(plan.slices) + 1, self._format.foot(rows))
         self._report(
             orders.Finished(sha256=self._sha256.hexdigest(), rows=rows, head=head, foot=foot)
@@ -87,8 +100,12 @@ class Writing:
         try:
             with self._engine(number) as connection:
                 while True:
-                    index = self._todo.get_nowait()
-                    self._written.put((index, self._copy(connection, index)))
+                    batch = self._todo.get_nowait()
+                    pieces = [self._plan.slices[index] for index in batch]
+                    if not pieces[0].direct:
+                        self._retrying(connection, queries.judge(self._plan, pieces))
+                    for index in batch:
+                        self._written.put((index, self._copy(connection, index)))
         except queue.Empty:
             return
         except Exception as error:  # noqa: BLE001 - raised again where parts are put in order
@@ -97,7 +114,7 @@ class Writing:
     def _engine(self, number: int) -> duckdb.DuckDBPyConnection:
         scratch = Path(self._order.scratch, str(number))
         scratch.mkdir(parents=True, exist_ok=True)
-        return duckdb.connect(
+        connection = duckdb.connect(
             config={
                 "threads": 1,  # rows keep their order without being held back
                 "memory_limit": f"{self._order.memory_mb}MB",
@@ -106,6 +123,8 @@ class Writing:
                 "autoload_known_extensions": False,
             }
         )
+        connection.execute("SET enable_progress_bar = false")
+        return connection
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, index: int) -> int:
         plan = self._plan
@@ -114,13 +133,26 @@ class Writing:
         select = self._format.select(row, plan.formula_guard)
         rows = queries.slice_rows(plan, piece, select)
         path = str(self._unfinished(index + 1))
-        answer = connection.execute(queries.copy(rows, path, self._format.copy_options)).fetchone()
-        assert answer is not None  # noqa: S101 - COPY answers the number of its rows
-        written = int(answer[0])
+        written = self._retrying(connection, queries.copy(rows, path, self._format.copy_options))
         exact = plan.request.unique_click is None or piece.direct
         if written > piece.rows or (exact and written < piece.rows):
             raise CorruptedError(f"slice {index} holds {written} clicks, {piece.rows} were counted")
         return written
+
+    def _retrying(self, connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+        """Run a statement, with more memory if rows turn out to be long; return how many."""
+        memory_mb = self._order.memory_mb
+        while True:
+            try:
+                answer = connection.execute(sql).fetchone()
+            except duckdb.OutOfMemoryException:
+                memory_mb *= 2
+                if memory_mb > _MOST_MEMORY * self._order.memory_mb:
+                    raise
+                connection.execute(f"SET memory_limit = '{memory_mb}MB'")
+            else:
+                assert answer is not None  # noqa: S101 - it answers the number of its rows
+                return int(answer[0])
 
     def _await(self, index: int) -> int:
         """Wait until a slice is written; return its rows."""
@@ -173,6 +205,29 @@ class Writing:
         return self._folder / parts.unfinished_name(number, os.getpid())
 
 
+def batches(slices: Sequence[Slice], finished: Container[int]) -> Iterator[list[int]]:
+    """Group unfinished slices: those to be judged share the work of it with their neighbours."""
+    batch: list[int] = []
+    rows = 0
+    for index, piece in enumerate(slices):
+        if index in finished:
+            continue
+        joins = (
+            batch
+            and batch[-1] == index - 1
+            and not piece.direct
+            and not slices[index - 1].direct
+            and rows + piece.rows <= _JUDGED_ROWS
+        )
+        if batch and not joins:
+            yield batch
+            batch, rows = [], 0
+        batch.append(index)
+        rows += piece.rows
+    if batch:
+        yield batch
+
+
 def lower_priority(niceness: int) -> None:
     """Give way to everything else on this machine: processor and disk."""
     niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
@@ -187,21 +242,22 @@ def main() -> int:
     order = orders.decode_order(sys.stdin.buffer.readline())
     supervisor.die_with_parent(order.parent)
     lower_priority(order.niceness)
+    reports = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no report
+
+    def report(message: orders.Report) -> None:
+        os.write(reports, orders.encode(message))
+
     try:
-        Writing(order, _report).run()
-    except (duckdb.Error, OSError, ClickledgerError) as error:
-        _report(_failure(order, error))
+        Writing(order, report).run()
+    except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
+        report(_failure(order, error))
         return 1
     return 0
 
 
-def _report(report: orders.Report) -> None:
-    sys.stdout.buffer.write(orders.encode(report))
-    sys.stdout.buffer.flush()
-
-
 def _failure(order: orders.Order, error: Exception) -> orders.Failed:
-    message = str(error)
+    message = f"{type(error).__name__}: {error}"
     number = error.errno if isinstance(error, OSError) else None
     full = number in _NO_ROOM or any(os.strerror(one) in message for one in _NO_ROOM)
     gone = any(not Path(path).exists() for path in order.plan.files)
@@ -209,4 +265,5 @@ def _failure(order: orders.Order, error: Exception) -> orders.Failed:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Not sys.exit: after a failure engines still run, and would be torn down under their threads.
+    os._exit(main())

@@ -43,7 +43,7 @@ class Result:
     @property
     def manifest(self) -> Mapping[str, object]:
         """The manifest as plain JSON."""
-        plain: dict[str, object] = msgspec.to_builtins(self._manifest)
+        plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self._manifest))
         return plain
 
     @property

@@ -92,6 +92,11 @@ SYNC_FOLDER = "os.fsync(os.open('.', os.O_RDONLY)); "
             id="appended in a folder that is renamed",
         ),
         pytest.param(
+            MAKE + "os.fsync(h); os.link('a', 'b'); os.unlink('a'); " + SYNC_FOLDER,
+            {"b": b"one"},
+            id="a second name",
+        ),
+        pytest.param(
             "import sqlite3\nc = sqlite3.connect('a'); c.execute('CREATE TABLE t (x)')\n"
             "c.close(); " + SYNC_FOLDER,
             {"a": b"SQLite format 3\0"},

@@ -21,7 +21,7 @@ from clickledger.lake.letters import DeadLetters, Letter
 from clickledger.lake.maintenance import Maintenance
 from clickledger.lake.rewrite import replace
 from clickledger.lake.store import Lake
-from clickledger.lake.table import DataFile, Table
+from clickledger.lake.table import CHECKPOINT_EVERY, DataFile, Table
 from clickledger.testing.lake_days import LakeDays, click, judged
 from clickledger.testing.loading import stored
 
@@ -299,6 +299,29 @@ def test_versions_are_read_as_they_were(tmp_path: Path) -> None:
     assert days.lake.snapshot(first.version) is first
     with pytest.raises(GoneError):
         days.lake.snapshot(99)
+
+
+def test_the_log_of_old_versions_goes_and_the_lake_stays(tmp_path: Path) -> None:
+    days = LakeDays(tmp_path / "lake")
+    days.lake.clicks().commit([], why="test", loaded={"spool": 7})
+    for n in range(CHECKPOINT_EVERY):
+        days.load(some(n, 1, DAY_ONE))
+    log = days.lake.clicks_path / "_delta_log"
+    for path in log.iterdir():
+        then = path.stat().st_mtime - 50 * 3600
+        os.utime(path, (then, then))
+    upkeep = maintenance(tmp_path / "lake")
+    upkeep.vacuum(72)
+    assert (log / f"{1:020d}.json").exists(), "the setting is the rule"
+    upkeep.vacuum(48)
+    assert not (log / f"{0:020d}.json").exists()
+    again = Lake.open(str(tmp_path / "lake"))
+    assert again.clicks().loaded("spool") == 7, "what is loaded is known for ever"
+    assert len(stored(again)) == CHECKPOINT_EVERY
+    with pytest.raises(GoneError):
+        again.snapshot(1)
+    LakeDays(tmp_path / "lake").load(some(100, 1, DAY_ONE))
+    assert len(stored(again)) == CHECKPOINT_EVERY + 1
 
 
 def test_the_lake_says_where_it_cannot_be(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ class FileWriter:
     ) -> None:
         folder = f"event_date={event_date.isoformat()}/" if event_date else ""
         self._path = f"{folder}{prefix}{uuid.uuid4().hex}.parquet"
+        self._table = table
         self._file = table / self._path
         self._event_date = event_date
         self._statistics = statistics
@@ -123,7 +124,6 @@ class FileWriter:
         self._pending_rows = 0
         self._least: dict[str, int] = {}
         self._most: dict[str, int] = {}
-        self._new_folder = not self._file.parent.exists()
         self._file.parent.mkdir(exist_ok=True)
         names = schema.names
         encodings = {
@@ -188,8 +188,7 @@ class FileWriter:
         finally:
             os.close(handle)
         durable.sync_folder(self._file.parent)
-        if self._new_folder:
-            durable.sync_folder(self._file.parent.parent)
+        durable.sync_folder(self._table)  # the folder may be new, whoever made it
         return DataFile(
             path=self._path,
             size=self._file.stat().st_size,

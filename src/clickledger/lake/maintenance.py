@@ -48,7 +48,8 @@ class Maintenance:
     def vacuum(self, retention_hours: int, pins: Sequence[int] = ()) -> int:
         """Remove files that were given up so many hours ago, but not those of pinned versions.
 
-        Returns how many went. Also forgets the log of versions that are not kept any more.
+        Returns how many went. Also forgets the log of versions that are not kept any more; it is
+        the log that makes a version readable, so the table's own rule follows ``retention_hours``.
         """
         removed = 0
         for table, kept in (
@@ -58,6 +59,8 @@ class Maintenance:
             if table.vacuum(retention_hours, kept, dry_run=True):
                 with self.lease.held():
                     removed += len(table.vacuum(retention_hours, kept))
+            with self.lease.held():
+                table.keep_versions(retention_hours)
             table.forget_old_versions()
         return removed
 

@@ -28,10 +28,12 @@ from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAct
 from clickledger import durable
 from clickledger.clock import Micros, to_datetime
 from clickledger.errors import GoneError, NotFoundError, UnavailableError
+from clickledger.lake.mending import ACTIONS, mend
 
 #: Commits between two checkpoints, and between two openings of a table object.
 CHECKPOINT_EVERY = 50
 _LOG = "_delta_log"
+_RETENTION = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 #: Our own checkpoints are made durable; the library's are not.
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
@@ -68,12 +70,12 @@ class Table:
         self.path = path
         try:
             self._delta = DeltaTable(str(path), version=version)
-        except TableNotFoundError as error:
-            raise NotFoundError(f"there is no table at {path}") from error
         except DeltaError as error:
-            if version is None:
-                raise UnavailableError(f"the table at {path} cannot be opened: {error}") from error
-            raise GoneError(f"version {version} of the lake cannot be opened any more") from error
+            if version is not None:
+                raise GoneError(f"version {version} of the lake is not kept any more") from error
+            if isinstance(error, TableNotFoundError):
+                raise NotFoundError(f"there is no table at {path}") from error
+            raise UnavailableError(f"the table at {path} cannot be opened: {error}") from error
         self._opened_at = self._delta.version()
         #: Commits through this one are certainly on disk. Not the newest: whoever wrote it may
         #: have been killed before it synced.
@@ -92,10 +94,14 @@ class Table:
         *,
         partition_by: Sequence[str],
         statistics: Sequence[str],
-        kept_days: int = 2,
+        kept_hours: int = 48,
     ) -> "Table":
-        """Make the table unless it is there. Old versions stay readable for ``kept_days``."""
+        """Make the table unless it is there. Old versions stay readable for ``kept_hours``.
+
+        What a power cut tore is taken out of its log.
+        """
         path.mkdir(parents=True, exist_ok=True)
+        mend(path / _LOG)
         DeltaTable.create(
             str(path),
             schema,
@@ -103,14 +109,15 @@ class Table:
             partition_by=list(partition_by),
             configuration={
                 "delta.dataSkippingStatsColumns": ",".join(statistics),
-                "delta.logRetentionDuration": f"interval {kept_days} days",
-                "delta.deletedFileRetentionDuration": f"interval {kept_days} days",
+                **dict.fromkeys(_RETENTION, f"interval {kept_hours} hours"),
                 "delta.checkpointInterval": str(CHECKPOINT_EVERY),
             },
         )
-        _sync(path / _LOG, f"{0:020d}.json")
-        durable.sync_folder(path)
-        return cls(path)
+        table = cls(path)
+        table.settle()
+        for folder in (path, path.parent, path.parent.parent):  # any of them may be new
+            durable.sync_folder(folder)
+        return table
 
     @property
     def version(self) -> int:
@@ -211,7 +218,10 @@ class Table:
                 self._delta.schema(),
                 partition_by=self._partition_by,
                 commit_properties=CommitProperties(
-                    custom_metadata={"userMetadata": why},
+                    custom_metadata={
+                        "userMetadata": why,
+                        ACTIONS: len(actions) + len(removals) + len(loaded or {}),
+                    },
                     max_commit_retries=0,
                     app_transactions=[
                         Transaction(app_id, number) for app_id, number in (loaded or {}).items()
@@ -282,8 +292,17 @@ class Table:
             keep_versions=list(keep_versions),
         )
 
+    def keep_versions(self, hours: int) -> None:
+        """Let the table's own rule be that old versions stay readable for so long."""
+        self.refresh()
+        wanted = dict.fromkeys(_RETENTION, f"interval {hours} hours")
+        if not wanted.items() <= self._delta.metadata().configuration.items():
+            self._delta.alter.set_table_properties(wanted)
+            self.refresh()
+            self.settle()
+
     def forget_old_versions(self) -> None:
-        """Remove the log of versions older than the table's log retention."""
+        """Remove the log of versions older than the table keeps."""
         self.refresh()
         self._delta.cleanup_metadata()
 

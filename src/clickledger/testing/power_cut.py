@@ -40,6 +40,7 @@ class Kind(IntEnum):
     RMDIR = 10
     ACKNOWLEDGE = 11
     SEND = 12
+    LINK = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,9 @@ class Replay:
                 self._sync(node, count)
             case Kind.RENAME:
                 self._rename(path, os.path.normpath(os.fsdecode(event.second)))
+            case Kind.LINK:
+                folder, name = self._place(os.path.normpath(os.fsdecode(event.second)))
+                folder.change((name, self._find(path)))
             case Kind.UNLINK | Kind.RMDIR:
                 folder, name = self._place(path)
                 folder.change((name, None))

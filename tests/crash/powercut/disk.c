@@ -10,7 +10,7 @@
  *     sync    fsync and fdatasync fail (EIO), and what was written stays in the page cache
  *
  * Not recorded: writes through mmap (they count as lost, as they may be), C stdio, io_uring,
- * hard links, O_SYNC (it counts as nothing: harsher than the truth). Paths must not lead through
+ * O_SYNC (it counts as nothing: harsher than the truth). Paths must not lead through
  * symbolic links. Any number of processes and threads may share one log.
  */
 
@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 enum { CREATE = 1, OPEN, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR, RMDIR,
-       ACKNOWLEDGE, SEND };
+       ACKNOWLEDGE, SEND, LINK };
 
 struct record { /* little endian, as power_cut.py reads it; two byte strings follow */
     uint32_t type;
@@ -386,6 +386,21 @@ static int renamed(int from, const char *old, int to, const char *new, unsigned 
 int rename(const char *old, const char *new) { return renamed(AT_FDCWD, old, AT_FDCWD, new, 0); }
 int renameat(int from, const char *old, int to, const char *new) { return renamed(from, old, to, new, 0); }
 int renameat2(int from, const char *old, int to, const char *new, unsigned flags) { return renamed(from, old, to, new, flags); }
+
+static int linked(int from, const char *old, int to, const char *new, int flags)
+{
+    char old_buffer[PATH_MAX], new_buffer[PATH_MAX];
+    char *old_name = inside(from, old, old_buffer), *new_name = inside(to, new, new_buffer);
+    pthread_mutex_lock(&order);
+    int result = syscall(SYS_linkat, from, old, to, new, flags);
+    int error = errno;
+    if (!result && old_name && new_name) note(LINK, 0, 0, old_name, new_name, strlen(new_name));
+    pthread_mutex_unlock(&order);
+    errno = error;
+    return result;
+}
+int link(const char *old, const char *new) { return linked(AT_FDCWD, old, AT_FDCWD, new, 0); }
+int linkat(int from, const char *old, int to, const char *new, int flags) { return linked(from, old, to, new, flags); }
 
 static int unlinked(int folder, const char *path, int flags)
 {

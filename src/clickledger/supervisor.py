@@ -1,7 +1,5 @@
 """One parent, several processes: start them, replace those that die, end them together."""
 
-import ctypes
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +17,6 @@ STOP_WITHIN_S = 9.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 #: A process that lived this long starts again without a pause.
 _LIVED_WELL_S = 10.0
-_PR_SET_PDEATHSIG = 1
 _TICK_S = 0.1
 
 
@@ -36,7 +33,7 @@ class _Child:
 class Supervisor:
     """Runs the processes of one `serve` until SIGTERM or SIGINT.
 
-    Each child asks the kernel for SIGTERM at its parent's death (``die_with_parent``), so
+    Each child asks the kernel for SIGTERM at its parent's death (``process.die_with_parent``), so
     that none outlives the parent however that dies.
     """
 
@@ -96,10 +93,3 @@ class Supervisor:
                 process.wait()
                 status = 1
         return status
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel send this process SIGTERM when its parent ``parent`` (a pid) is gone."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -6,11 +6,9 @@ single-threaded query engines as told, and reports each slice, in order, on stdo
 durable. It ends when its parent does. It imports little: no Arrow, no Delta.
 """
 
-import ctypes
 import errno
 import hashlib
 import os
-import platform
 import queue
 import sys
 import threading
@@ -19,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from clickledger import supervisor
+from clickledger import process
 from clickledger.errors import CorruptedError
 from clickledger.exports import orders, parts, queries
 from clickledger.exports.cells import cells
@@ -27,12 +25,6 @@ from clickledger.exports.formats.registry import FORMATS
 from clickledger.exports.model import Slice
 
 _CHUNK = 1024 * 1024
-
-#: Number of ioprio_set(2) by machine, and its arguments: this process, lowest best-effort level.
-#: Not the idle class: behind a busy loader an export would never end.
-_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
-_IOPRIO_WHO_PROCESS = 1
-_IOPRIO_LOWEST = (2 << 13) | 7
 
 #: Clicks that are judged at one go. More of them share the half hour before them, which is read
 #: as well; fewer fit into memory.
@@ -228,20 +220,11 @@ def batches(slices: Sequence[Slice], finished: Container[int]) -> Iterator[list[
         yield batch
 
 
-def lower_priority(niceness: int) -> None:
-    """Give way to everything else on this machine: processor and disk."""
-    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
-    os.setpriority(os.PRIO_PROCESS, 0, niceness)
-    number = _IOPRIO_SET.get(platform.machine())
-    if number is not None and sys.platform == "linux":
-        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_LOWEST)
-
-
 def main() -> int:
     """Write what stdin orders; exit status 0 when every part is durable."""
     order = orders.decode_order(sys.stdin.buffer.readline())
-    supervisor.die_with_parent(order.parent)
-    lower_priority(order.niceness)
+    process.die_with_parent(order.parent)
+    process.give_way(order.niceness)
     reports = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no report
 

@@ -4,7 +4,7 @@ import msgspec
 import structlog
 
 from clickledger.config import Role, Settings
-from clickledger.supervisor import die_with_parent
+from clickledger.process import die_with_parent
 from clickledger.wiring.logs import configure_logging
 
 

@@ -14,6 +14,8 @@ _TRACKING_PATH = re.compile(rb"/c/(\d{1,15})/(\d{1,15})/(\d{1,15})/?")
 #: made-up paths must not fill the memory.
 _LINKS_CACHED = 50_000
 _DEEP_LINKS_CACHED = 2_000
+#: A request may bring half a megabyte of ``u``: longer ones than this are compiled each time.
+_LONGEST_CACHED = 2_048
 
 
 class Link:
@@ -65,9 +67,10 @@ class Link:
         except KeyError:
             page = self._rules.accept(raw)
             landing = None if page is None else self._compile(page)
-            if len(self._deep) >= _DEEP_LINKS_CACHED:
-                self._deep.clear()
-            self._deep[raw] = landing
+            if len(raw) <= _LONGEST_CACHED:
+                if len(self._deep) >= _DEEP_LINKS_CACHED:
+                    self._deep.clear()
+                self._deep[raw] = landing
             return landing
 
 
@@ -90,6 +93,10 @@ class Links:
         route: Route | str | None
         if match:
             media_id, ad_id, program_id = (int(group) for group in match.groups())
+            # Leading zeros are ignored: all spellings of one link share what it keeps.
+            plain = b"/c/%d/%d/%d" % (media_id, ad_id, program_id)
+            if path != plain:
+                return self.find(plain)
             route = self.directory.route(media_id, ad_id, program_id)
         else:
             route = self.directory.vanity(path.decode("latin-1"))

@@ -11,6 +11,8 @@ from clickledger.enrich.parameters import PARAMETERS, WITHOUT_COLUMN
 _OURS = frozenset(name.encode() for name in (*PARAMETERS, *WITHOUT_COLUMN))
 #: Spellings remembered per link; visitors may write anything.
 _NAMES_CACHED = 1000
+#: Longer names than this, in bytes, are decided each time: one may take half a megabyte.
+_LONGEST_CACHED = 256
 
 
 class Fate(Enum):
@@ -49,9 +51,10 @@ class ParameterNames:
                 fate = Fate.KEEP_BACK
             else:
                 fate = Fate.PASS_ON
-            if len(self._decided) >= _NAMES_CACHED:
-                self._decided.clear()
-            self._decided[raw_name] = fate
+            if len(raw_name) <= _LONGEST_CACHED:
+                if len(self._decided) >= _NAMES_CACHED:
+                    self._decided.clear()
+                self._decided[raw_name] = fate
         return fate
 
 

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import export, exporting, freshness, lake_size, loader, redirects, spool_commit
+from bench import (
+    export,
+    exporting,
+    freshness,
+    lake_size,
+    loader,
+    redirects,
+    spool_commit,
+    spool_commit,
+)
 from bench.report import Figure, as_json, show
 
 _RESULTS = Path(__file__).with_name("results")
@@ -17,6 +26,7 @@ _RESULTS = Path(__file__).with_name("results")
 #: In the order of the journey of a click.
 BENCHMARKS: dict[str, Callable[[], Sequence[Figure]]] = {
     "redirects": redirects.run,
+    "spool_commit": spool_commit.run,
     "spool_commit": spool_commit.run,
     "loader": loader.run,
     "lake_size": lake_size.run,

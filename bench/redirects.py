@@ -55,21 +55,22 @@ def nginx(folder: Path) -> Iterator[str]:
 
 
 def measure(folder: Path, role: str, connections: tuple[int, ...]) -> list[Figure]:
-    """Measure one role at each number of connections, nginx and ours in turn."""
+    """Measure one role at each number of connections, after nginx has had the machine alone."""
     server = Installation(folder / role)
     brand = server.make()
-    server.start(role=role)
+    baselines = {}
+    for number in connections:
+        with nginx(folder / f"nginx-{role}-{number}") as url:
+            baselines[number] = wrk(url, brand.links[0], connections=number, seconds=SECONDS)
     figures = []
-    counted = 0
+    server.start(role=role)
     try:
-        # Not counted: caches fill and code paths warm up on both sides.
-        counted += wrk(f"{server.url}/", brand.links[0], connections=64, seconds=2).requests
+        # Not measured: caches fill and code paths warm up.
+        counted = wrk(f"{server.url}/", brand.links[0], connections=64, seconds=2).requests
         for number in connections:
-            with nginx(folder / f"nginx-{role}-{number}") as url:
-                baseline = wrk(url, brand.links[0], connections=number, seconds=SECONDS)
             result = wrk(f"{server.url}/", brand.links[0], connections=number, seconds=SECONDS)
             counted += result.requests
-            figures += [*_speed(role, number, result, baseline)]
+            figures += [*_speed(role, number, result, baselines[number])]
         stopped = server.stop()
         drained = time.perf_counter()
         stored = drain(server, counted)

@@ -17,7 +17,6 @@ from bench import (
     loader,
     redirects,
     spool_commit,
-    spool_commit,
 )
 from bench.report import Figure, as_json, show
 
@@ -26,7 +25,6 @@ _RESULTS = Path(__file__).with_name("results")
 #: In the order of the journey of a click.
 BENCHMARKS: dict[str, Callable[[], Sequence[Figure]]] = {
     "redirects": redirects.run,
-    "spool_commit": spool_commit.run,
     "spool_commit": spool_commit.run,
     "loader": loader.run,
     "lake_size": lake_size.run,

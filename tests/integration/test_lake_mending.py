@@ -82,7 +82,9 @@ def test_a_torn_checkpoint_is_not_needed(tmp_path: Path, name: str | None) -> No
 
 
 def test_more_damage_than_a_power_cut_leaves_is_not_touched(tmp_path: Path) -> None:
-    loaded(tmp_path, 7)
+    with feed(tmp_path) as one:
+        for number in range(7):
+            one.lake.clicks().commit([], why="test", loaded={"other": number + 1})
     for version in range(2, 8):
         entry(tmp_path, version).write_bytes(b"")
     with pytest.raises(CorruptedError, match=r"6 entries .* put back a copy"), feed(tmp_path):

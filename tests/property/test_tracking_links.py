@@ -25,7 +25,7 @@ fragments = st.text(st.sampled_from("abc/?=&{}"), max_size=8)
 def kept(query: str) -> str:
     return "&".join(
         part
-        for part in query.strip("&?").split("&")
+        for part in query.split("&")
         if parameter_name(part.partition("=")[0].encode()) not in NAMES
     )
 

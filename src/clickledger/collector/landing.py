@@ -78,7 +78,8 @@ def _without(query: str, names: frozenset[bytes]) -> str:
     """Drop the parameters called ``names``; leave order, repetition and encoding of the rest."""
     kept = (
         part
-        for part in query.strip("&?").split("&")
-        if parameter_name(part.partition("=")[0].encode()) not in names
+        for part in query.split("&")
+        # Behind `??` some readers see the name without the second mark.
+        if parameter_name(part.partition("=")[0].encode()).lstrip(b"?") not in names
     )
     return "&".join(kept)

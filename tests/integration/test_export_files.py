@@ -26,7 +26,7 @@ from clickledger.exports.manifest import Manifest
 from clickledger.exports.model import ClickExportRequest, Plan, ResultFormat, SliceDone
 from clickledger.exports.plan import make_plan
 from clickledger.exports.results import Result
-from clickledger.lake import unique
+from clickledger.lake import engine, unique
 from clickledger.programs import days
 from clickledger.testing.lake_days import LakeDays, Row, click
 
@@ -483,6 +483,10 @@ def test_the_writing_process_dies_with_its_parent(lake: LakeDays, tmp_path: Path
     while Path(f"/proc/{writer}").exists() and "State:\tZ" not in _status(writer):
         assert time.monotonic() < until
         time.sleep(0.01)
+    scratch = tmp_path / "result-scratch"
+    assert list(scratch.iterdir()) != []
+    engine.sweep(scratch)  # what the worker does when it starts
+    assert list(scratch.iterdir()) == []
 
 
 def _status(pid: str) -> str:

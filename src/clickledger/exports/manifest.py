@@ -95,6 +95,9 @@ def describe(plan: Plan, written: tuple[Part, ...], sha256: str) -> Manifest:
 def write(folder: Path, manifest: Manifest) -> None:
     """Write the manifest; from now on the folder holds a whole result."""
     durable.sync_folder(folder)  # the names of the parts first
+    # And the folder's own: a job that is COMPLETED after a power cut must have its file.
+    durable.sync_folder(folder.parent)
+    durable.sync_folder(folder.parent.parent)
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     durable.write(folder / parts.MANIFEST, text + b"\n")
 

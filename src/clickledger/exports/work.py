@@ -17,6 +17,7 @@ from clickledger.exports import orders, parts
 from clickledger.exports import plan as plans
 from clickledger.exports.manifest import Manifest, Part
 from clickledger.exports.model import Plan, SliceDone
+from clickledger.lake import engine
 
 #: Of the query engine, per slice under way: a slice's rows and the Parquet pages they come from.
 #: With two slices at a time the process stays below 400 MB.
@@ -52,14 +53,13 @@ def run(
     plans.check_files(plan.files, plan.lake_version)
     folder.mkdir(parents=True, exist_ok=True)
     parts.remove_unfinished(folder)
-    scratch.mkdir(parents=True, exist_ok=True)
     there = tuple(one for one in finished if _is_there(folder, one))
-    with tempfile.TemporaryDirectory(prefix="export-", dir=scratch) as spill:
+    with engine.scratch_folder(scratch, "export") as spill:
         order = orders.Order(
             plan=plan,
             finished=there,
             folder=str(folder),
-            scratch=spill,
+            scratch=str(spill),
             parallel=parallel,
             memory_mb=memory_mb,
             niceness=niceness,

@@ -59,7 +59,10 @@ def purge(
         if not folder.name.isdecimal():  # not ours
             continue
         holder = runs.holder(folder.parent.name)
-        written_at = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        try:
+            written_at = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        except FileNotFoundError:  # a run that starts anew has just removed it
+            continue
         if not rules.keep_result(
             run=int(folder.name), written_at=written_at, holder=holder, now=now, grace=grace
         ):

@@ -115,9 +115,13 @@ class JobWorker:
         for thread in self._threads:
             thread.start()
 
+    def halt(self) -> None:
+        """Begin to stop: returns at once."""
+        self._halt.set()
+
     def stop(self) -> None:
         """Stop within 10 s; running exports end without a trace and go on at the next start."""
-        self._halt.set()
+        self.halt()
         until = time.monotonic() + _STOP_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

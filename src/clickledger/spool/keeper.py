@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
+
 from clickledger.spool.segment import SegmentWriter
+
+_log = structlog.get_logger(__name__)
 
 #: A segment that could not be made is tried again, but not with every batch.
 _RETRY_AFTER_S = 1.0
@@ -72,4 +76,8 @@ class Keeper:
 
     def _run(self) -> None:
         while (task := self._work.get()) is not None:
-            task()
+            try:
+                task()
+            except Exception:  # noqa: BLE001 - see below
+                # The keeper must outlive any fault: a commit may be waiting for what it makes.
+                _log.exception("spool_keeper_failed")

@@ -71,10 +71,15 @@ class Source:
         the spool meanwhile. True also when another process took it before.
         """
         if self._lock is None:
-            self._lock = layout.take_lock(self._folder / layout.LOCK)
-            if self._lock is not None:
+            lock = layout.take_lock(self._folder / layout.LOCK)
+            if lock is not None:
                 self._contents.close()  # opened again, a log shows all that was committed
-                self._settle()
+                try:
+                    self._settle()
+                except BaseException:
+                    os.close(lock)  # not settled is not taken: the next look settles again
+                    raise
+                self._lock = lock
         return self._lock is None
 
     def read(self, after: int, limit_clicks: int) -> Chunk:

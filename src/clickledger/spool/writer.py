@@ -83,7 +83,7 @@ class Writer:
         spool = self._spool or self._begin(late=True)
         if not spool.in_place():
             spool = self._begin(late=True)
-        if spool.late and min(received) < spool.opened:
+        if spool.late and min(received) < spool.visible:
             # Before this spool was visible, the lake may have been called complete through then.
             raise self._failed("these clicks are older than the spool, which was made just now")
         try:
@@ -170,9 +170,12 @@ class _Spool:
         # nobody rebuilds their index and finds a batch that was reported as failed.
         self._left: list[SegmentWriter] = []
         self._sound = True
-        #: Nothing received before this instant can come: the folder was not visible.
+        #: Nothing received before this instant can come: no click had been taken.
         self.opened = clock.now()
         self._lock, self._mark = self._make_folder(root)
+        #: From here on every listing of the spools shows this one. A slow disk may have taken
+        #: long over it, and the lake may have been called complete meanwhile.
+        self.visible = clock.now()
         try:
             self._segment = self._make_small_segment(1)
         except BaseException:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from clickledger.lake.lease import Lease
 from clickledger.lake.letters import DeadLetters, Letter
 from clickledger.lake.maintenance import Maintenance
 from clickledger.lake.rewrite import replace
-from clickledger.lake.store import Lake
+from clickledger.lake.store import Lake, Snapshot
 from clickledger.lake.table import CHECKPOINT_EVERY, DataFile, Table
 from clickledger.testing.lake_days import LakeDays, click, judged
 from clickledger.testing.loading import stored
@@ -210,6 +210,125 @@ def test_late_clicks_far_from_midnight_leave_the_next_day_alone(tmp_path: Path) 
     assert closer(tmp_path / "lake").close_days(DAY_TWO + DAY) == []
 
 
+SAME: dict[str, object] = {"program_id": 1, "profile_id": "p", "profile_carried": True}
+#: Comes late, and makes a repeat of ``REPEAT``.
+LATE = click(1, DAY_TWO - 5 * MINUTE, **SAME)
+REPEAT = click(2, DAY_TWO + 5 * MINUTE, **SAME)
+
+
+class MeanwhileLake(Lake):
+    """Does something else whenever a rewrite has planned and is about to begin."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def clicks(self) -> Table:
+        self.meanwhile()
+        return super().clicks()
+
+
+class PastLake(Lake):
+    """Another process that looked at the lake a while ago."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._past = super().snapshot()
+
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        return super().snapshot(version) if version is not None else self._past
+
+
+def assert_never_stale(lake: Lake, first: int) -> None:
+    """In every version with the late click, nobody believes that the other is unique."""
+    for version in range(first, lake.version() + 1):
+        snapshot = lake.snapshot(version)
+        near = snapshot.files(DAY_TWO - 25 * MINUTE, DAY_TWO + 5 * MINUTE + 1)
+        tables = [pq.read_table(file.path, partitioning=None) for file in near if file.sorted]
+        stored_verdicts = [
+            row["unique_click"]
+            for table in tables
+            for row in table.to_pylist()
+            if (row["sequence"], row["position"]) == (REPEAT["sequence"], REPEAT["position"])
+        ]
+        if all(file.sorted for file in near):
+            assert stored_verdicts == [False], version
+
+
+def closed_with_a_late_click(root: Path) -> tuple[LakeDays, int]:
+    days = LakeDays(root)
+    days.load([click(0, DAY_ONE), REPEAT])
+    closer(root).close_days(DAY_TWO + DAY)
+    days.load([LATE])
+    return days, days.lake.version()
+
+
+@pytest.mark.parametrize("rewrites", [0, 1, 2])
+def test_a_stop_between_two_days_leaves_no_stale_verdict(tmp_path: Path, rewrites: int) -> None:
+    days, first = closed_with_a_late_click(tmp_path / "lake")
+    stopping = threading.Event()
+    lake = MeanwhileLake(tmp_path / "lake")
+    begun = iter([False] * rewrites + [True])
+
+    def stop_in_time() -> None:
+        if next(begun):
+            stopping.set()
+
+    lake.meanwhile = stop_in_time
+    one = Closer(lake, Lease(tmp_path / "lease"), tmp_path / "tmp", stopping=stopping)
+    assert len(one.close_days(DAY_TWO + DAY)) == rewrites
+    assert_never_stale(days.lake, first)
+    closer(tmp_path / "lake").close_days(DAY_TWO + DAY)
+    assert all(file.sorted for file in days.lake.snapshot().all_files)
+    assert_never_stale(days.lake, first)
+
+
+def test_a_day_waits_for_the_next_one_that_does_not_count_it(tmp_path: Path) -> None:
+    """Because the next day's rewrite was given up, or is not due."""
+    days, first = closed_with_a_late_click(tmp_path / "lake")
+    assert closer(tmp_path / "lake").close_days(DAY_TWO) == []
+    days.load(some(10, 2, DAY_TWO + DAY // 2))
+    days.load(some(12, 2, DAY_TWO + DAY // 2))
+    lake = MeanwhileLake(tmp_path / "lake")
+    lake.meanwhile = lambda: maintenance(tmp_path / "lake").compact(thorough=True)
+    one = Closer(lake, Lease(tmp_path / "lease"), tmp_path / "tmp")
+    assert one.close_days(DAY_TWO + DAY) == []
+    assert_never_stale(days.lake, first)
+    assert len(one.close_days(DAY_TWO + DAY)) == 2
+    assert_never_stale(days.lake, first)
+
+
+def test_another_closer_in_between_leaves_no_stale_verdict(tmp_path: Path) -> None:
+    """Whichever of the two days it sorts, and whichever of them is committed first."""
+    for number, (mine, theirs) in enumerate([(DAY_TWO + DAY, DAY_TWO), (DAY_TWO, DAY_TWO + DAY)]):
+        root = tmp_path / str(number) / "lake"
+        days = LakeDays(root)
+        days.load([click(0, DAY_ONE)])
+        closer(root).close_days(DAY_TWO)
+        days.load([REPEAT])
+        past = Closer(PastLake(root), Lease(root.parent / "lease"), root.parent / "tmp")
+        lake = MeanwhileLake(root)
+        one = Closer(lake, Lease(root.parent / "lease"), root.parent / "tmp")
+        others = [past] if number else [closer(root)]
+
+        def meanwhile(
+            days: LakeDays = days,
+            others: list[Closer] = others,
+            number: int = number,
+            theirs: Micros = theirs,
+        ) -> None:
+            if others:
+                if not number:
+                    days.load([LATE])
+                others.pop().close_days(theirs)
+
+        lake.meanwhile = meanwhile
+        first = days.lake.version() + 1
+        if number:
+            days.load([LATE])
+        one.close_days(mine)
+        assert_never_stale(days.lake, first)
+        assert not others, "it came in between"
+
+
 def test_closing_gives_up_without_loss_when_told_to_stop(tmp_path: Path) -> None:
     days = LakeDays(tmp_path / "lake")
     days.load(some(0, 30, DAY_ONE))
@@ -219,7 +338,7 @@ def test_closing_gives_up_without_loss_when_told_to_stop(tmp_path: Path) -> None
     one = Closer(days.lake, Lease(tmp_path / "lease"), tmp_path / "tmp", stopping=stopping)
     assert one.close_days(DAY_TWO) == []
     day = closing._day(days.lake.snapshot(), DATE_ONE)
-    assert one._close(day) is False, "also in the middle"
+    assert one._close(day, frozenset()) is None, "also in the middle"
     assert stored(days.lake) == before
     assert not list((days.lake.clicks_path).rglob("sorted-*"))
     assert list((tmp_path / "tmp").iterdir()) == []

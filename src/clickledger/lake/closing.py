@@ -13,7 +13,7 @@ of them, and says so only by failing.
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -64,13 +64,17 @@ class StoppedError(Exception):
 class _Day:
     event_date: date
     files: Sequence[LakeFile]
-    #: Files of the day before that reach into the window before midnight.
-    before: Sequence[LakeFile]
+    day_before: Sequence[LakeFile]
 
     @property
     def start(self) -> Micros:
         """Midnight, UTC."""
         return (self.event_date - _EPOCH).days * DAY
+
+    @property
+    def before(self) -> list[LakeFile]:
+        """Files of the day before that reach into the window before midnight."""
+        return [file for file in self.day_before if file.max_time >= self.start - unique.WINDOW]
 
     @property
     def margin_files(self) -> str:
@@ -104,17 +108,32 @@ class Closer:
     def close_days(self, closed_before: Micros) -> list[date]:
         """Rewrite each day that needs it and ended before ``closed_before``; return which.
 
-        The caller makes sure that the lake is complete through there.
+        The caller makes sure that the lake is complete through there. In every version between,
+        a stored ``unique_click`` is true unless an unsorted file reaches into the window before.
         """
-        done = []
-        for event_date in sorted({file.event_date for file in self._lake.snapshot().all_files}):
+        done: list[date] = []
+        snapshot = self._lake.snapshot()
+        # By day, its files, when the sorted ones among them count every click of the day before.
+        judged: dict[date, frozenset[str]] = {}
+        # Newest first: while a late click waits in an unsorted file, readers judge anew what comes
+        # after it. The next day has to count it before that file goes.
+        days = sorted({file.event_date for file in snapshot.all_files}, reverse=True)
+        for day in (_day(snapshot, event_date) for event_date in days):
             if self._stopping.is_set():
                 break
-            # Anew for each day: closing one changes the margin of the next.
-            day = _day(self._lake.snapshot(), event_date)
-            if day.start + DAY <= closed_before and self._is_open(day) and self._close(day):
-                done.append(event_date)
-        return done
+            if not self._is_open(day):
+                judged[day.event_date] = _paths(day.files)
+                continue
+            after = day.event_date + timedelta(days=1)
+            written: frozenset[str] | None = None
+            if day.start + DAY <= closed_before and (after not in days or after in judged):
+                written = self._close(day, judged.get(after, frozenset()))
+            if written is not None:
+                done.append(day.event_date)
+                judged[day.event_date] = written
+            elif not any(file.sorted for file in day.files):
+                judged[day.event_date] = _paths(day.files)
+        return sorted(done)
 
     def _is_open(self, day: _Day) -> bool:
         orders = [file.order for file in day.files]
@@ -146,7 +165,11 @@ class Closer:
             ).fetchone()
         return int(row[0]) if row else 0
 
-    def _close(self, day: _Day) -> bool:
+    def _close(self, day: _Day, judged_after: frozenset[str]) -> frozenset[str] | None:
+        """Rewrite a day; return the paths of its files, None: nothing has changed.
+
+        ``judged_after``: files of the next day; the sorted ones count all clicks of this one.
+        """
         table = self._lake.clicks()
         margin = Margin(self._margin_rows(day), day.margin_files)
         try:
@@ -156,7 +179,7 @@ class Closer:
                 self._take_apart(day, order, folder)
                 written = self._write(day, order, folder, table, margin)
         except StoppedError:
-            return False
+            return None
         finally:
             pa.default_memory_pool().release_unused()
         replaced = replace(
@@ -167,9 +190,11 @@ class Closer:
             why=f"close {day.event_date}",
             # Nearly a rewrite, but `unique_click` was null before.
             data_change=True,
+            # What another closer sorted meanwhile does not count this day, or is not counted in it.
+            still=lambda paths: _sorted_beside(day, paths) <= _paths(day.day_before) | judged_after,
         )
         _log.info("day_closed", day=str(day.event_date), clicks=order.cuts[-1], done=replaced)
-        return replaced
+        return frozenset(file.path for file in written) if replaced else None
 
     def _judge(self, day: _Day) -> Order:
         """Run the unique rule and find where to cut."""
@@ -283,13 +308,23 @@ def _expect(rows: int, expected: int, day: _Day) -> None:
 
 
 def _day(snapshot: Snapshot, event_date: date) -> _Day:
-    start = (event_date - _EPOCH).days * DAY
     before = snapshot.day(event_date - timedelta(days=1))
-    return _Day(
-        event_date,
-        snapshot.day(event_date),
-        [file for file in before if file.max_time >= start - unique.WINDOW],
-    )
+    return _Day(event_date, snapshot.day(event_date), before)
+
+
+def _paths(files: Iterable[LakeFile]) -> frozenset[str]:
+    return frozenset(file.data.path for file in files)
+
+
+def _sorted_beside(day: _Day, paths: Iterable[str]) -> set[str]:
+    """Choose the sorted files of the days before and after ``day``."""
+    folders = {f"event_date={day.event_date + timedelta(days=step)}" for step in (-1, 1)}
+    names = ((path, path.rpartition("/")) for path in paths)
+    return {
+        path
+        for path, (folder, _, name) in names
+        if folder in folders and name.startswith(SORTED_PREFIX)
+    }
 
 
 def _append(path: Path, rows: pa.Table) -> None:

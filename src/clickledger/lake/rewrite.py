@@ -1,6 +1,6 @@
 """Rewritten files take the place of others: prepared without the lease, committed under it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -19,17 +19,20 @@ def replace(
     new: Sequence[DataFile],
     why: str,
     data_change: bool,
+    still: Callable[[set[str]], bool] = lambda _: True,
 ) -> bool:
     """Commit ``new`` in the place of ``old`` if all of ``old`` is still there.
 
-    Files that arrived meanwhile stay. When somebody else rewrote one of ``old`` first, ``new`` is
-    removed and False is returned.
+    Files that arrived meanwhile stay. When somebody else rewrote one of ``old`` first, or
+    ``still`` denies that ``new`` suits the paths that the table holds now, ``new`` is removed and
+    False is returned.
     """
     removed = {file.path for file in old}
     with lease.held():
         for _ in range(_ATTEMPTS):
             table.refresh()
-            if not removed <= table.paths():
+            paths = table.paths()
+            if not (removed <= paths and still(paths)):
                 break
             try:
                 table.commit(new, remove=old, why=why, data_change=data_change)

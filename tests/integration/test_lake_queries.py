@@ -100,3 +100,23 @@ def test_unique_is_the_same_before_and_after_the_day_is_closed(tmp_path: Path) -
     Closer(days.lake, Lease(tmp_path / "lease"), tmp_path / "tmp").close_days(DAY_ONE + DAY)
     stored = [find(days, tmp_path, wanted)["unique_click"] for wanted in (first, second)]
     assert stored == verdicts
+
+
+@pytest.mark.parametrize("before", [0, MINUTE, 29 * MINUTE])
+def test_a_late_click_makes_a_repeat_before_its_day_is_closed_again(
+    tmp_path: Path, before: Micros
+) -> None:
+    """Also across midnight; where a late click is of another program, what is stored counts."""
+    days = LakeDays(tmp_path / "lake")
+    profile: dict[str, object] = {"profile_id": "p", "profile_carried": True}
+    at = DAY_ONE + 5 * MINUTE
+    wanted = IDS.minter(1000).mint(at)
+    days.load([click(5, at, click_id=wanted, **profile)])
+    closer = Closer(days.lake, Lease(tmp_path / "lease"), tmp_path / "tmp")
+    closer.close_days(DAY_ONE + DAY)
+    days.load([click(1, at - before, program_id=1, **profile)])
+    assert find(days, tmp_path, wanted)["unique_click"] is True
+    days.load([click(2, at - before, **profile)])
+    assert find(days, tmp_path, wanted)["unique_click"] is False
+    closer.close_days(DAY_ONE + DAY)
+    assert find(days, tmp_path, wanted)["unique_click"] is False

@@ -66,8 +66,9 @@ def find_click(
 ) -> Mapping[str, object] | None:
     """Return the first row, by event time and row key, of the journey that an id names.
 
-    All columns of the lake but the partition; instants are aware UTC datetimes. Of a day that is
-    not closed, ``unique_click`` is computed. None: this version holds no such click.
+    All columns of the lake but the partition; instants are aware UTC datetimes. ``unique_click`` is
+    computed unless the day is closed and no late click near it waits to be counted, as in an
+    export. None: this version holds no such click.
     ``click_id``: one of ours (``ids.ClickIds.genuine``); its time says where to look.
     """
     minted = ids.click_time_ms(click_id) * 1000
@@ -83,8 +84,7 @@ def find_click(
             ]
             row = _first_row(engine, files, (first, end), program_id, click_id)
             if row is not None:
-                if row["unique_click"] is None:
-                    row["unique_click"] = _is_unique(engine, snapshot, row)
+                row["unique_click"] = _is_unique(engine, snapshot, program_id, row)
                 return row
     return None
 
@@ -111,11 +111,23 @@ def _first_row(
 
 
 def _is_unique(
-    engine: duckdb.DuckDBPyConnection, snapshot: Snapshot, row: Mapping[str, object]
+    engine: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    program_id: int,
+    row: Mapping[str, object],
 ) -> bool:
-    """Apply the unique rule to one click: only its own profile and visitor matter."""
+    """Tell whether one click is unique: as stored where that is true to date, else by the rule.
+
+    Of the rule's clicks only those of its own profile and visitor matter.
+    """
     (instant,) = engine.execute("SELECT epoch_us(?)", [row["event_time"]]).fetchone() or (0,)
-    files = snapshot.files(instant - unique.WINDOW, instant + 1)
+    files = [
+        file
+        for file in snapshot.files(instant - unique.WINDOW, instant + 1)
+        if file.min_program <= program_id <= file.max_program
+    ]
+    if row["unique_click"] is not None and all(file.sorted for file in files):
+        return bool(row["unique_click"])
     source = (
         f"(SELECT {', '.join(unique.COLUMNS)} FROM {files_sql([file.path for file in files])}"
         " WHERE program_id = $program_id"

@@ -143,7 +143,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobNode[ClickExp
         click(number, MIDNIGHT + dice.randrange(DAY), program_id=1) for number in range(CLICKS)
     )
     LakeDays(node.folder.lake).load(clicks)
-    watermark.publish(node.folder.watermark, wall_clock() + DAY)
+    watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
     job = node.schedule(day=LAKE_DAY)
     with node.working():
         node.until_state(job, State.COMPLETED)

@@ -68,7 +68,7 @@ def descendants() -> set[int]:
 
 def test_a_job_exports_the_day(node: Node) -> None:
     load(node)
-    watermark.publish(node.folder.watermark, wall_clock() + DAY)
+    watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
     jobs = [node.schedule(program_id=number, day=LAKE_DAY) for number in (1, 2)]
     with node.working():
         done = [node.until_state(job, State.COMPLETED) for job in jobs]
@@ -82,7 +82,7 @@ def test_a_job_exports_the_day(node: Node) -> None:
 
 
 def test_a_day_without_clicks_is_an_empty_file(node: Node) -> None:
-    watermark.publish(node.folder.watermark, wall_clock() + DAY)
+    watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
     request = ClickExportRequest(
         account_sid=SID,
         program_id=9,
@@ -104,13 +104,13 @@ def test_the_lakes_mark_is_waited_for(node: Node) -> None:
         error = node.until_state(job, State.ERROR)
         assert "complete nothing yet" in error.message
         assert "held back by spool 00ab, whose process has ended" in error.message
-        watermark.publish(node.folder.watermark, wall_clock() + DAY)
+        watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
         node.until_state(job, State.COMPLETED)
 
 
 def test_cancel_ends_the_writing_process(node: Node) -> None:
     load(node)
-    watermark.publish(node.folder.watermark, wall_clock() + DAY)
+    watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
     job = node.schedule(day=LAKE_DAY)
     with node.working():
         node.until(job, lambda now: now.records > 0)
@@ -127,7 +127,7 @@ def test_cancel_ends_the_writing_process(node: Node) -> None:
 
 def test_stop_ends_the_writing_process_and_the_next_start_goes_on(node: Node) -> None:
     load(node)
-    watermark.publish(node.folder.watermark, wall_clock() + DAY)
+    watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
     job = node.schedule(day=LAKE_DAY)
     worker = node.worker()
     worker.start()
@@ -148,7 +148,7 @@ def test_stop_ends_the_writing_process_and_the_next_start_goes_on(node: Node) ->
 
 def test_a_pin_whose_files_are_gone_is_replaced(node: Node) -> None:
     load(node, clicks=CLICKS // 2)
-    watermark.publish(node.folder.watermark, wall_clock() + DAY)
+    watermark.publish(node.folder.watermark, wall_clock() + DAY, now=wall_clock())
     job = node.schedule(day=LAKE_DAY)
     worker = node.worker()
     worker.start()

@@ -238,12 +238,21 @@ def test_the_mark_does_not_pass_what_is_not_loaded_yet(tmp_path: Path) -> None:
 
 def test_the_mark_never_goes_back(tmp_path: Path) -> None:
     path = tmp_path / "mark.json"
-    assert watermark.publish(path, 5) == 5
-    assert watermark.publish(path, 3) == 5
+    assert watermark.publish(path, 5, now=5) == 5
+    assert watermark.publish(path, 3, now=5) == 5
     assert watermark.read(path) == 5
     path.write_bytes(b"")
     assert watermark.read(path) is None
-    assert watermark.publish(path, 4) == 4
+    assert watermark.publish(path, 4, now=5) == 4
+
+
+def test_a_mark_of_a_clock_that_was_ahead_does_not_stay(tmp_path: Path) -> None:
+    clock = HandClock(NOW + DAY)
+    with feed(tmp_path, clock=clock.read) as one:
+        assert one.load().complete_through == NOW + DAY
+        clock.now = NOW
+        assert one.load().complete_through == NOW
+        assert watermark.read(one.folder.watermark) == NOW
 
 
 def test_a_spool_that_cannot_be_read_holds_the_mark_and_nobody_else(tmp_path: Path) -> None:

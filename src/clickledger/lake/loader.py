@@ -139,7 +139,11 @@ class Loader:
         held_by = "; ".join(problems) or _held_by(reads, now)
         problems += self._release(reads, now)
         # A spool that could not be read holds the mark where it is.
-        mark = watermark.publish(self._mark, lowest) if complete else watermark.read(self._mark)
+        mark = (
+            watermark.publish(self._mark, lowest, now=now)
+            if complete
+            else watermark.read(self._mark)
+        )
         exhausted = complete and all(read.chunk.exhausted for read in reads)
         return LoadReport(
             version=version,

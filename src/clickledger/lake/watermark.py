@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import msgspec
+import structlog
 
-from clickledger.clock import Micros
+from clickledger.clock import SECOND, Micros
+
+_log = structlog.get_logger(__name__)
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -26,15 +29,19 @@ def read(path: Path) -> Micros | None:
         return None
 
 
-def publish(path: Path, mark: Micros) -> Micros:
+def publish(path: Path, mark: Micros, *, now: Micros) -> Micros:
     """Publish the mark unless a later one stands there; return the one that stands then.
 
     The caller holds the lease, and what makes the mark true is committed. Replaced as a whole;
-    not fsynced, because an older mark is true as well.
+    not fsynced, because an older mark is true as well. A mark later than ``now`` was made by
+    a clock that was ahead: it would promise clicks that are still to come, and goes.
     """
     before = read(path)
-    if before is not None and before >= mark:
-        return before
+    if before is not None:
+        if mark <= before <= now:
+            return before
+        if before > now:
+            _log.warning("mark_from_the_future", ahead_s=(before - now) / SECOND)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(msgspec.json.encode(_Mark(mark)))
     temporary.replace(path)

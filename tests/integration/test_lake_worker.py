@@ -118,6 +118,30 @@ def test_faults_are_told_and_do_not_end_it(tmp_path: Path) -> None:
         running.stop()
 
 
+def test_a_missing_spool_folder_is_told_holds_the_mark_and_may_come_back(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    spool = writer(folder)
+    running = worker(folder, Metrics())
+    running.start()
+    try:
+        eventually(lambda: running.status()["exhausted"])
+        folder.spool.rename(tmp_path / "away")
+        eventually(lambda: str(folder.spool) in str(running.status()["fault"]))
+        mark = running.status()["complete_through"]
+        eventually(lambda: int(str(running.status()["faults"])) > 1)
+        assert not folder.spool.exists()
+        assert running.status()["complete_through"] == mark
+        (tmp_path / "away").rename(folder.spool)
+        now = wall_clock()
+        spool.append([click(1, now)], now)
+        eventually(lambda: len(stored(Lake.open(str(folder.lake)), "sequence")) == 1)
+        eventually(lambda: running.status()["complete_through"] == now)
+        assert running.status()["fault"] == ""
+    finally:
+        running.stop()
+    spool.close()
+
+
 def test_old_receipts_go(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     folder.spool.mkdir()

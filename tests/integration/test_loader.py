@@ -273,6 +273,20 @@ def test_a_spool_that_cannot_be_read_holds_the_mark_and_nobody_else(tmp_path: Pa
         assert bad in report.held_by
 
 
+def test_a_missing_spool_folder_holds_the_mark(tmp_path: Path) -> None:
+    clock = HandClock(NOW)
+    with feed(tmp_path, clock=clock.read) as one:
+        one.spool(clicks(0, 2))
+        loader = one.loader()
+        one.folder.spool.rename(tmp_path / "away")
+        with pytest.raises(UnavailableError, match="spools cannot be listed"):
+            loader.load_once()
+        assert watermark.read(one.folder.watermark) is None
+        (tmp_path / "away").rename(one.folder.spool)
+        report = loader.load_once()
+        assert (report.clicks, report.complete_through) == (2, NOW)
+
+
 def test_two_table_objects_cannot_commit_one_batch_twice(tmp_path: Path) -> None:
     """What the lease prevents, the table refuses as well."""
     with feed(tmp_path) as one:

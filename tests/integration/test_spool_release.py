@@ -276,7 +276,13 @@ def test_foreign_files_are_not_spools(tmp_path: Path) -> None:
     (tmp_path / layout.SET_ASIDE).mkdir()
     with closing(Spools(tmp_path)) as spools:
         assert spools.list() == []
+
+
+def test_a_missing_folder_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
     with closing(Spools(tmp_path / "none")) as spools:
+        with pytest.raises(UnavailableError, match="none"):
+            spools.list()
+        (tmp_path / "none").mkdir()
         assert spools.list() == []
 
 

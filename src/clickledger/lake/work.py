@@ -107,8 +107,11 @@ class LakeWorker:
                 self._stopping.wait(_AFTER_FAULT_S)
 
     def _load_until_fault(self) -> None:
-        """Load until told to stop; everything is opened anew after a fault."""
-        self._folder.spool.mkdir(parents=True, exist_ok=True)
+        """Load until told to stop; everything is opened anew after a fault.
+
+        A spool folder that is missing is not made here: an empty one would say that every click
+        is loaded.
+        """
         with ExitStack() as opened:
             spools = opened.enter_context(Spools(self._folder.spool))
             receipts = opened.enter_context(Receipts(self._folder.spool / layout.RECEIPTS))

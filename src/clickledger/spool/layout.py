@@ -28,9 +28,14 @@ _COMPANIONS = ("-wal", "-shm")
 def spool_folders(root: Path) -> list[Path]:
     """List the spools below ``root``, oldest first; none when ``root`` is not there."""
     try:
-        return sorted(path for path in root.iterdir() if _SPOOL.fullmatch(path.name))
+        return present_spool_folders(root)
     except FileNotFoundError:
         return []
+
+
+def present_spool_folders(root: Path) -> list[Path]:
+    """List the spools below ``root``, oldest first; FileNotFoundError when it is not there."""
+    return sorted(path for path in root.iterdir() if _SPOOL.fullmatch(path.name))
 
 
 def segment_path(folder: Path, number: int) -> Path:

@@ -32,8 +32,17 @@ class Spools:
         self._sources: dict[str, Source] = {}
 
     def list(self) -> list["Source"]:
-        """List the spools, oldest first; a spool stays the same object while it is there."""
-        folders = {folder.name: folder for folder in layout.spool_folders(self._root)}
+        """List the spools, oldest first; a spool stays the same object while it is there.
+
+        Raises:
+            UnavailableError: the folder of all spools is missing, or cannot be read. That is not
+                the same as no spools: there may be clicks that nobody sees now.
+        """
+        try:
+            found = layout.present_spool_folders(self._root)
+        except OSError as error:
+            raise UnavailableError(f"the spools cannot be listed: {error}") from error
+        folders = {folder.name: folder for folder in found}
         for spool_id in set(self._sources) - set(folders):
             self._sources.pop(spool_id).close()
         for spool_id, folder in folders.items():

@@ -29,7 +29,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure]]] = {
     "loader": loader.run,
     "lake_size": lake_size.run,
     "freshness": freshness.run,
-    "export": export.figures,
+    "export": export.run,
     "exporting": exporting.run,
 }
 

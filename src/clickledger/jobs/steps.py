@@ -152,9 +152,11 @@ class Steps:
                 return mark
             if time.monotonic() >= give_up:
                 through = "nothing yet" if mark is None else f"through {_text(mark)}"
+                # A loader that meets a fault cannot name a spool.
+                holder = self._exporter.held_by()
                 raise NotCompleteError(
                     f"after {self._wait_s:g} s the lake is complete {through}; this was asked for "
-                    f"at {_text(requested)}; held back by {self._exporter.held_by()}"
+                    f"at {_text(requested)}" + (f"; held back by {holder}" if holder else "")
                 )
             if not told:
                 told = True

@@ -50,6 +50,8 @@ class FileExporter:
     pause_s: float = 0.0
     #: The lake's mark.
     mark: Callable[[], Micros | None] = wall_clock
+    #: What holds the mark back.
+    holder: str = "spool 00ab of a dead process"
     #: The newest version of the lake.
     version: int = 1
     #: Versions that can no longer be read.
@@ -72,8 +74,8 @@ class FileExporter:
         return self.mark()
 
     def held_by(self) -> str:
-        """Name a spool."""
-        return "spool 00ab of a dead process"
+        """Read the slot ``holder``."""
+        return self.holder
 
     def prepare(
         self, request: ClickExportRequest, complete_through: Micros, replaces: int | None

@@ -85,11 +85,11 @@ def test_a_cancellation_while_waiting_is_seen_in_the_row(tmp_path: Path) -> None
 def test_a_run_that_waited_in_vain_says_what_for(tmp_path: Path, holder: str, told: str) -> None:
     it = Try(tmp_path, FileExporter(mark=lambda: 0, holder=holder), wait_s=0.0)
     asked = it.job.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert it.steps.pin(it.attempt, it.stop) == (
-        "fail",
+    reason = (
         "after 0 s the lake is complete through 1970-01-01T00:00:00Z; "
-        f"this was asked for at {asked}{told}",
+        f"this was asked for at {asked}{told}"
     )
+    assert it.steps.pin(it.attempt, it.stop) == ("fail", reason)
 
 
 def test_a_cancellation_while_planning_pins_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Spool → lake: exactly once, dead letters apart, the mark never ahead of the clicks."""
 
+import errno
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import msgspec
@@ -180,6 +183,31 @@ def test_letters_of_a_load_that_got_no_further_are_not_repeated(tmp_path: Path) 
         assert again.letters() == first
         keys = [(row["sequence"], row["position"]) for row in again.rows("sequence")]
         assert keys == [(1, 0), (2, 0)]
+
+
+@pytest.mark.parametrize("table", ["clicks", "dead_letters"])
+def test_nothing_is_released_before_both_logs_are_on_disk(tmp_path: Path, table: str) -> None:
+    """Also what an earlier attempt committed, and could not sync."""
+    with feed(tmp_path) as one:
+        spool_id = one.spool([click(0, NOW, program_id=-1)])
+        letter = Letter(spool_id=spool_id, sequence=1, position=0, clicks=1, received=None,
+                        reason="bad_id", detail="", raw=b"")  # fmt: skip
+        DeadLetters(one.lake.dead_letters()).record([letter], {spool_id: 1}, NOW)
+        Table(one.lake.clicks_path).commit([], why="load", loaded={spool_id: 1})
+        path = tmp_path / "lake" / table
+        Table(path).checkpoint()  # so that nobody needs to read the entry itself
+        loader = one.loader()
+        entry = path / "_delta_log" / f"{1:020d}.json"
+        entry.rename(tmp_path / "kept")
+        os.mknod(entry, stat.S_IFSOCK | 0o600)  # a file that is there, and cannot be opened
+        with pytest.raises(OSError, match=entry.name) as refused:
+            loader.load_once()
+        assert refused.value.errno == errno.ENXIO, "refused by the sync, not by the library"
+        assert [source.id for source in one.spools.list()] == [spool_id]
+        (tmp_path / "kept").replace(entry)
+        assert loader.load_once().dead_letters == 0
+        assert one.spools.list() == []
+        assert len(one.letters()) == 1
 
 
 def test_a_click_that_was_set_aside_before_stays_there(tmp_path: Path) -> None:

@@ -126,6 +126,10 @@ class DeadLetters:
         """Read what was committed since."""
         self._table.refresh()
 
+    def settle(self) -> None:
+        """Make all letters that are known here durable, whoever committed them."""
+        self._table.settle()
+
     def loaded(self, spool_id: str) -> int:
         """Return the last batch whose letters are certainly here."""
         return self._table.loaded(spool_id)

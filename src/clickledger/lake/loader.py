@@ -231,6 +231,8 @@ class Loader:
 
     def _release(self, reads: Sequence[_Read], now: Micros) -> list[str]:
         problems = []
+        # What a batch became may stand in the log of both since an attempt that failed to sync it.
+        self._dead.settle()
         self._clicks.settle()
         for read in reads:
             if not read.advanced and read.source.owner_alive():

@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -406,6 +407,40 @@ def test_vacuum_does_without_a_pinned_version_that_is_gone(tmp_path: Path) -> No
     days = LakeDays(tmp_path / "lake")
     days.load(some(0, 5, DAY_ONE))
     assert maintenance(tmp_path / "lake").vacuum(0, [99]) == 0
+
+
+class LastLease(Lease):
+    """The end is told while it is held."""
+
+    def __init__(self, path: Path, stopping: threading.Event) -> None:
+        super().__init__(path)
+        self._stopping = stopping
+
+    @contextmanager
+    def held(self, timeout_s: float = 30.0) -> Iterator[None]:
+        assert not self._stopping.is_set(), "nothing begins after the end was told"
+        with super().held(timeout_s):
+            self._stopping.set()
+            yield
+
+
+def test_vacuum_ends_between_two_steps_when_told_to_stop(tmp_path: Path) -> None:
+    """The step in progress is finished, the others are left for the next time."""
+    days = LakeDays(tmp_path / "lake")
+    for table in (days.lake.clicks_path, days.lake.dead_letters_path):
+        (table / "part-orphan.parquet").write_bytes(b"")
+    stopping = threading.Event()
+    upkeep = Maintenance(
+        lake=days.lake,
+        lease=LastLease(tmp_path / "lease", stopping),
+        scratch=tmp_path / "tmp",
+        stopping=stopping,
+    )
+    assert upkeep.vacuum(0) == 1
+    assert not (days.lake.clicks_path / "part-orphan.parquet").exists()
+    assert upkeep.vacuum(0) == 0
+    assert (days.lake.dead_letters_path / "part-orphan.parquet").exists()
+    assert maintenance(tmp_path / "lake").vacuum(0) == 1
 
 
 def test_versions_are_read_as_they_were(tmp_path: Path) -> None:

@@ -51,16 +51,25 @@ class Maintenance:
         Returns how many went. Also forgets the log of versions that are not kept any more; it is
         the log that makes a version readable, so the table's own rule follows ``retention_hours``.
         """
+        return sum(
+            self._vacuum(table, retention_hours, kept)
+            for table, kept in (
+                (self.lake.clicks(), self._openable(pins)),
+                (self.lake.dead_letters(), ()),
+            )
+        )
+
+    def _vacuum(self, table: Table, retention_hours: int, kept: Sequence[int]) -> int:
         removed = 0
-        for table, kept in (
-            (self.lake.clicks(), self._openable(pins)),
-            (self.lake.dead_letters(), ()),
-        ):
-            if table.vacuum(retention_hours, kept, dry_run=True):
-                with self.lease.held():
-                    removed += len(table.vacuum(retention_hours, kept))
+        if self.stopping.is_set():
+            return removed
+        if table.vacuum(retention_hours, kept, dry_run=True) and not self.stopping.is_set():
+            with self.lease.held():
+                removed = len(table.vacuum(retention_hours, kept))
+        if not self.stopping.is_set():
             with self.lease.held():
                 table.keep_versions(retention_hours)
+        if not self.stopping.is_set():
             table.forget_old_versions()
         return removed
 
@@ -68,6 +77,8 @@ class Maintenance:
         """Leave out versions that are gone already: the library refuses to vacuum around them."""
         kept = []
         for version in sorted(set(pins)):
+            if self.stopping.is_set():
+                break
             try:
                 Table(self.lake.clicks_path, version)
             except GoneError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from clickledger.clock import DAY, SteadyClock, wall_clock
 from clickledger.config import DataFolder, Settings
 from clickledger.errors import UnavailableError
+from clickledger.lake.lease import Lease
 from clickledger.lake.store import Lake
 from clickledger.lake.work import LakeWorker
 from clickledger.metrics import Metrics
@@ -67,6 +68,20 @@ def test_clicks_arrive_while_it_runs_and_the_mark_follows(tmp_path: Path) -> Non
         running.stop()
     spool.close()
     assert not any(thread.is_alive() for thread in running._threads)
+
+
+def test_halt_ends_both_threads_without_waiting(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.spool.mkdir()
+    lease = Lease(folder.locks / "lake")
+    running = worker(folder, Metrics(), compact_interval_s=3600)
+    running.start()
+    with lease.held():  # a load waits for it
+        begun = time.monotonic()
+        running.halt()
+        assert time.monotonic() - begun < 1
+    eventually(lambda: not any(thread.is_alive() for thread in running._threads))
+    running.stop()
 
 
 def test_upkeep_runs_by_itself(tmp_path: Path) -> None:

@@ -77,9 +77,13 @@ class LakeWorker:
         for thread in self._threads:
             thread.start()
 
+    def halt(self) -> None:
+        """Tell both to stop, without waiting for them."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Stop both; a load in progress is finished, an upkeep given up without loss."""
-        self._stopping.set()
+        self.halt()
         give_up = time.monotonic() + _STOP_WITHIN_S
         for thread in self._threads:
             thread.join(max(0.0, give_up - time.monotonic()))

@@ -223,6 +223,7 @@ LANDINGS = [
         "https://shop.example/p?mpid=1&",
         (),
     ),
+    ("an empty deep link is none", "/c/1/5/3?u=", "https://shop.example/own?mpid=1&", ()),
     (
         "a refused deep link",
         "/c/1/5/3?u=https%3A%2F%2Fevil.example%2F&k=v",
@@ -503,5 +504,17 @@ def test_a_disk_that_hangs_never_holds_up_a_visitor() -> None:
             await asyncio.sleep(0.1)
             assert "irclickid=" in (await rig.client.get("/c/1/2/3")).headers["location"]
             assert rig.committer.fault == ""
+
+    asyncio.run(story())
+
+
+def test_the_profile_is_found_in_any_of_several_cookie_headers() -> None:
+    async def story() -> None:
+        async with collector() as rig:
+            await rig.client.get(
+                "/c/1/2/3",
+                headers=[("Cookie", f"clickledger_profile={PROFILE}"), ("Cookie", "b=2")],
+            )
+            assert rig.log.clicks[0].profile_id == PROFILE
 
     asyncio.run(story())

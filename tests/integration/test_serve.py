@@ -233,3 +233,9 @@ def test_a_spool_that_cannot_be_written_is_told_and_heals(made: tuple[Installati
     assert "irclickid=" in httpx.get(server.url + brand.links[0]).headers["location"]
     assert server.stop() == 0
     assert json.loads(server.command("spool", "stats", "--json").stdout)["clicks"] == 2
+
+
+def test_a_new_folder_has_an_empty_lake(made: tuple[Installation, Brand]) -> None:
+    server, brand = made
+    assert server.count("--program", str(brand.program_id), "--date", "2026-01-01")["raw"] == 0
+    assert server.command("lake", "verify").returncode == 0

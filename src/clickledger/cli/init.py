@@ -19,6 +19,7 @@ from clickledger.config import DataFolder, Settings
 from clickledger.db import engine as db
 from clickledger.db import revisions
 from clickledger.errors import ConflictError, UnavailableError
+from clickledger.lake.store import Lake
 from clickledger.programs import directory_keeper, rules
 from clickledger.programs.store import Programs
 
@@ -137,6 +138,8 @@ def _fill(folder: DataFolder, settings: Settings, *, name: str, time_zone: str, 
             else:
                 made = Made(advertiser=advertiser)
         directory_keeper.write_snapshot(engine, folder.directory_snapshot)
+        if not settings.lake_url:
+            Lake.open(str(folder.lake))
     finally:
         engine.dispose()
     return made

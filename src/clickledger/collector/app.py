@@ -159,7 +159,7 @@ def _target(link: Link, query: bytes) -> tuple[Landing, str, tuple[str, ...]]:
     if not query:
         return link.fallback, "", ()
     deep_link, passed_on = split_query(query, link.names)
-    if deep_link is None:
+    if not deep_link:
         return link.fallback, passed_on, ()
     landing = link.deep(deep_link)
     if landing is None:
@@ -180,8 +180,9 @@ def _record(
 ) -> Click:
     """Make the record: the request as received, each field cut at its cap."""
     find = headers.get
-    cookie = find(b"cookie")
-    carried = carried_profile(cookie) if cookie else ""
+    carried = ""
+    if b"cookie" in headers:
+        carried = carried_profile(b";".join(v for k, v in scope["headers"] if k == b"cookie"))
     # Positional: keyword arguments cost time on the hot path.
     return Click(
         received,

@@ -117,7 +117,7 @@ class Committer:
     def _stop_waiting(self, waiting: list[asyncio.Future[bool]]) -> None:
         """Send the visitors on whose commit hangs; their clicks may still become durable."""
         self._stalled = True
-        self._fault = f"a commit to the spool has hung for {self._patience_s:g} s"
+        self._note(f"a commit to the spool has hung for {self._patience_s:g} s")
         _resolve([*waiting, *self._waiting], durable=False)
 
     def _commit(
@@ -137,7 +137,7 @@ class Committer:
         patience.cancel()
         _resolve(waiting, durable=not fault)
         self._stalled = False
-        self._fault = fault
+        self._note(fault)
         self._metrics.commits.inc()
         if fault:
             self._metrics.spool_failures.inc()
@@ -161,10 +161,18 @@ class Committer:
     def _marked(self, patience: asyncio.TimerHandle, fault: str) -> None:
         patience.cancel()
         self._stalled = False
-        self._fault = fault
+        self._note(fault)
         if not fault:
             self._blocked_until = 0
         self._swap()
+
+    def _note(self, fault: str) -> None:
+        """Remember what is wrong, and log when that begins and ends."""
+        if fault and not self._fault:
+            _log.error("spool_unavailable", reason=fault)
+        elif self._fault and not fault:
+            _log.info("spool_available_again")
+        self._fault = fault
 
     @staticmethod
     def _attempt(write: Callable[[], object]) -> str:

@@ -68,6 +68,9 @@ def open_worker(settings: Settings, folder: DataFolder) -> Iterator[Callable[[],
         opened.callback(exporting.stop)
         loading.start()
         opened.callback(loading.stop)
+        # Told first, all at once: each then has the whole time to end.
+        opened.callback(loading.halt)
+        opened.callback(exporting.halt)
 
         def report() -> None:
             """Write what the probes of the HTTP processes tell of this one."""

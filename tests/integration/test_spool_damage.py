@@ -164,6 +164,38 @@ def test_a_page_that_leads_nowhere(tmp_path: Path, *, dead: bool) -> None:
             }
 
 
+@pytest.mark.parametrize("key", [1, 49, 51, 99, 127])
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_row_whose_key_is_damaged(tmp_path: Path, key: int, *, alive: bool) -> None:
+    """Its header says which batch it is; a key that jumps ahead must not take others with it."""
+    spool = Writer.open(
+        tmp_path, segment_bytes=2_000_000, segment_age_s=60, clock=SteadyClock(HandClock().read)
+    )
+    for number in range(1, 101):
+        spool.append([click(number)], START)
+    if not alive:
+        spool.close()
+    data = bytearray(log(tmp_path).read_bytes())
+    header = b"CLKB\x01\x00\x00\x00" + (50).to_bytes(8, "big")
+    at = data.find(header)
+    while at >= 0:
+        assert data[at - 7] == 50, "the row's key stands before the lengths of its columns"
+        data[at - 7] = key
+        at = data.find(header, at + 1)
+    log(tmp_path).write_bytes(data)
+
+    for limit in (1, 7, 1000):
+        with closing(Drain(tmp_path, chunk_clicks=limit)) as drain:
+            for _ in range(200):
+                drain.step(release=False)
+            # What SQLite's search no longer finds is reported; nothing is passed over in silence.
+            reported = {found.sequence for found in drain.set_aside}
+            assert len(drain.clicks) == len(set(drain.clicks))
+            assert set(drain.clicks) | reported == set(range(1, 101))
+            assert len(drain.clicks) >= 98
+    spool.close()
+
+
 def wreck_leaf_of(path: Path, needle: bytes) -> None:
     """Make the page with the rows around ``needle`` no page of a table, wherever the log has it."""
     data = bytearray(path.read_bytes())
@@ -324,6 +356,20 @@ def test_a_segment_that_cannot_be_read_at_all_is_kept_with_the_reason(
         assert verify.reason(tmp_path, kept.name) == facts["reason"]
 
 
+def test_a_dead_spool_of_which_nothing_can_be_read_at_all(tmp_path: Path) -> None:
+    """Neither its only segment nor its mark: nobody knows what is lost, but that something is."""
+    spool = fill(tmp_path)
+    overwritten(segment(tmp_path))
+    (segment(tmp_path).parent / layout.MARK).write_bytes(b"nothing of use")
+
+    with closing(Drain(tmp_path)) as drain:
+        assert drain.all() == []
+        assert [(one.sequence, one.reason) for one in drain.set_aside] == [(1, "unreadable")]
+        assert layout.spool_folders(tmp_path) == []
+        kept = layout.set_aside_folder(tmp_path, spool.spool_id, 1)
+        assert (kept / "00000001.segment-wal").exists()
+
+
 def test_a_damaged_live_segment_holds_the_mark_until_it_is_complete(tmp_path: Path) -> None:
     spool = fill(tmp_path, close=False)
     wreck_page_of(log(tmp_path), b"subId1=5025")
@@ -353,19 +399,24 @@ def test_a_file_in_the_wrong_spool_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_a_segment_of_a_newer_version_waits_for_a_newer_program(tmp_path: Path) -> None:
-    spool = fill(tmp_path)
-    with closing(SegmentReader.open(segment(tmp_path), spool.spool_id, 1)):
-        pass
-    data = bytearray(segment(tmp_path).read_bytes())
-    data[60:64] = (2).to_bytes(4, "big")  # user_version
-    segment(tmp_path).write_bytes(data)
-    logged = bytearray(log(tmp_path).read_bytes())
-    log(tmp_path).write_bytes(b"")
+    fill(tmp_path)
+    with closing(sqlite3.connect(segment(tmp_path), isolation_level=None)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+        connection.execute("UPDATE segment SET format = 2")
 
     with closing(Spools(tmp_path)) as spools, pytest.raises(UnavailableError, match="format 2"):
         spools.list()[0].read(0, 100)
     assert segment(tmp_path).exists()
-    assert len(logged) > 0
+
+
+@pytest.mark.parametrize("place", ["PRAGMA user_version = 2", "UPDATE segment SET format = 2"])
+def test_a_damaged_version_is_not_a_newer_one(tmp_path: Path, place: str) -> None:
+    fill(tmp_path)
+    with closing(sqlite3.connect(segment(tmp_path), isolation_level=None)) as connection:
+        connection.execute(place)
+
+    with closing(Drain(tmp_path)) as drain:
+        assert batches_of(drain.all()) == without()
 
 
 def test_what_stands_behind_a_failed_commit_is_never_taken_for_a_batch(tmp_path: Path) -> None:

@@ -1,82 +1,120 @@
-"""A log laid over its database without the log's own checksums."""
+"""A log laid over its database, past damage, but without a commit that was never finished."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 
 from clickledger.spool import wal
 
-PAGE = 512
-SALT = b"saltsalt"
+PAGE = 4096
+FRAME = PAGE + 24
 
 
-def database(pages: int) -> bytes:
-    head = bytearray(PAGE)
-    head[16:18] = PAGE.to_bytes(2, "big")
-    head[18:20] = b"\x02\x02"
-    return bytes(head) + bytes(PAGE * (pages - 1))
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """A database and its log, which holds 8 commits of one row each: 1 to 8."""
+    path = tmp_path_factory.mktemp("wal") / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA page_size = {PAGE}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for number in range(1, 9):
+            connection.execute("INSERT INTO t VALUES (?, ?)", (number, bytes([number]) * 6000))
+        return path.read_bytes(), Path(f"{path}-wal").read_bytes()
 
 
-def frame(page: int, content: bytes, *, commit: int = 0, salt: bytes = SALT) -> bytes:
-    header = page.to_bytes(4, "big") + commit.to_bytes(4, "big") + salt + bytes(8)
-    return header + content * PAGE
-
-
-def log(*frames: bytes) -> bytes:
-    return bytes(32) + b"".join(frames)
-
-
-def page(image: bytes | None, number: int) -> bytes:
+def rows(image: bytes | None) -> list[tuple[int, bool]]:
+    """Read the rows: each number, and whether its content is what was written."""
     assert image is not None
-    return image[(number - 1) * PAGE : number * PAGE]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(image)
+        found = connection.execute("SELECT x, y FROM t ORDER BY x").fetchall()
+    return [(number, content == bytes([number]) * 6000) for number, content in found]
 
 
-def test_the_newest_frame_of_a_page_counts() -> None:
-    image = wal.image(
-        database(2), log(frame(2, b"a"), frame(2, b"b", commit=2), frame(2, b"c", commit=2))
-    )
-    assert page(image, 2) == b"c" * PAGE
+def whole(*numbers: int) -> list[tuple[int, bool]]:
+    return [(number, True) for number in numbers]
 
 
-def test_what_follows_the_last_commit_was_never_finished() -> None:
-    image = wal.image(database(2), log(frame(2, b"a", commit=2), frame(2, b"b"), frame(3, b"c")))
-    assert page(image, 2) == b"a" * PAGE
+def frames_of_last_commit(log: bytes) -> list[int]:
+    starts = list(range(32, len(log), FRAME))
+    ends = [start for start in starts if log[start + 4 : start + 8] != bytes(4)]
+    return [start for start in starts if ends[-2] < start <= ends[-1]]
+
+
+@pytest.mark.parametrize("torn_end", [True, False])
+def test_a_sound_log_gives_every_row(files: tuple[bytes, bytes], *, torn_end: bool) -> None:
+    database, log = files
+    assert rows(wal.image(database, log, torn_end=torn_end)) == whole(*range(1, 9))
+
+
+def test_zeros_behind_the_end_are_no_frames(files: tuple[bytes, bytes]) -> None:
+    database, log = files
+    image = wal.image(database, log + bytes(10 * FRAME + 7), torn_end=False)
+    assert rows(image) == whole(*range(1, 9))
+    assert rows(wal.image(database, bytes(32 + 10 * FRAME), torn_end=False)) == []
+    assert rows(wal.image(database, b"", torn_end=False)) == []
+
+
+def test_a_flipped_bit_hits_its_own_row_only(files: tuple[bytes, bytes]) -> None:
+    database, log = files
+    at = log.index(bytes([3]) * 100) + 50
+    damaged = log[:at] + b"\x02" + log[at + 1 :]
+    found = rows(wal.image(database, damaged, torn_end=False))
+    assert found == [*whole(1, 2), (3, False), *whole(4, 5, 6, 7, 8)]
+
+
+def test_the_log_s_own_header_is_not_needed(files: tuple[bytes, bytes]) -> None:
+    database, log = files
+    damaged = bytes(32) + log[32:]
+    assert rows(wal.image(database, damaged, torn_end=False)) == whole(*range(1, 9))
+
+
+@pytest.mark.parametrize("part", ["page", "header"])
+def test_a_last_commit_without_all_its_frames_was_never_finished(
+    files: tuple[bytes, bytes], part: str
+) -> None:
+    """As a kill leaves it between two writes, or a power cut that kept the later of them."""
+    database, log = files
+    for start in frames_of_last_commit(log):
+        begin, end = (start + 24, start + FRAME) if part == "page" else (start, start + 24)
+        torn = log[:begin] + bytes(end - begin) + log[end:]
+        assert rows(wal.image(database, torn, torn_end=False)) == whole(*range(1, 8))
+
+
+def test_a_last_commit_that_does_not_hold_is_there_for_who_wants_it(
+    files: tuple[bytes, bytes],
+) -> None:
+    database, log = files
+    at = log.rindex(bytes([8]) * 100) + 50
+    damaged = log[:at] + b"\x02" + log[at + 1 :]
+    assert rows(wal.image(database, damaged, torn_end=False)) == whole(*range(1, 8))
+    found = rows(wal.image(database, damaged, torn_end=True))
+    assert found == [*whole(*range(1, 8)), (8, False)]
+
+
+def test_a_cut_log_ends_with_its_last_whole_commit(files: tuple[bytes, bytes]) -> None:
+    database, log = files
+    for size in range(0, len(log), 1000):
+        found = rows(wal.image(database, log[:size], torn_end=False))
+        assert found == whole(*range(1, len(found) + 1))
+    assert len(rows(wal.image(database, log[:-1], torn_end=False))) == 7
+
+
+def test_a_damaged_page_number_takes_no_memory(files: tuple[bytes, bytes]) -> None:
+    database, log = files
+    image = wal.image(database, log, torn_end=True)
+    damaged = log[:32] + b"\xff\xff\xff\xff" + log[36:]
+    found = wal.image(database, damaged, torn_end=True)
     assert image is not None
-    assert len(image) == 2 * PAGE
-
-
-def test_a_log_of_zeros_is_empty() -> None:
-    image = wal.image(database(2), bytes(32 + 10 * (PAGE + 24)))
-    assert page(image, 2) == bytes(PAGE)
-
-
-def test_frames_of_another_salt_are_not_of_this_log() -> None:
-    image = wal.image(
-        database(2),
-        log(
-            frame(2, b"a", commit=2),
-            frame(2, b"x", commit=2, salt=b"damaged!"),
-            frame(3, b"b", commit=3),
-        ),
-    )
-    assert page(image, 2) == b"a" * PAGE
-    assert page(image, 3) == b"b" * PAGE
-
-
-def test_a_damaged_page_number_takes_no_memory() -> None:
-    image = wal.image(database(2), log(frame(2**31, b"x"), frame(2, b"a", commit=2)))
-    assert image is not None
-    assert len(image) == 2 * PAGE
-
-
-def test_half_a_frame_at_the_end_is_left() -> None:
-    whole = log(frame(2, b"a", commit=2), frame(2, b"b", commit=2))
-    assert page(wal.image(database(2), whole[:-1]), 2) == b"a" * PAGE
-
-
-def test_the_result_needs_no_log() -> None:
-    image = wal.image(database(2), log(frame(3, b"a", commit=3)))
-    assert image is not None
-    assert image[18:20] == b"\x01\x01"
-    assert int.from_bytes(image[28:32], "big") == 3
+    assert found is not None
+    assert len(found) <= len(image)
 
 
 def test_what_is_no_database_is_none() -> None:
-    assert wal.image(b"", b"") is None
-    assert wal.image(b"not a database at all" * 100, b"") is None
+    assert wal.image(b"", b"", torn_end=False) is None
+    assert wal.image(b"not a database at all" * 100, b"", torn_end=False) is None

@@ -1,45 +1,32 @@
 """What a spool holds, in order, damage included: reads only, takes no lock, changes nothing."""
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from clickledger.errors import CorruptedError
 from clickledger.spool import format as spool_format
-from clickledger.spool import layout, wal
+from clickledger.spool import layout
 from clickledger.spool.model import Batch, SetAside
+from clickledger.spool.salvage import (
+    NO_BOUND,
+    Bad,
+    Bounds,
+    Found,
+    Lost,
+    Progress,
+    Salvage,
+    examine,
+    open_image,
+)
 from clickledger.spool.segment import Row, SegmentReader
 
 #: A mark is replaced in place: a read that falls between the old and the new is repeated.
 _MARK_TRIES = 20
-_NO_BOUND = 2**63 - 1
-#: An empty batch takes 120 bytes of a page.
-_MOST_ROWS_A_PAGE = 70
-
-
-@dataclass(frozen=True, slots=True)
-class _Lost:
-    """Batches that the file does not give back; ``through`` is the last of them."""
-
-    through: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """What the rest of the spool says about the end of a segment."""
-
-    #: The last batch acknowledged in it, or before it, has at least this number …
-    at_least: int
-    #: … and at most this one; what stands behind it was never acknowledged.
-    at_most: int
-
-    @property
-    def exact(self) -> bool:
-        """Whether the last number is known."""
-        return self.at_least == self.at_most
+#: How many failed commits in a row are believed to lie between two batches.
+_PLAUSIBLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +104,7 @@ class Contents:
         FileNotFoundError when the spool is being removed by another process.
         """
         self.blocked = False
-        mark = self.mark() if settled else None
+        mark = self.mark()  # before the rows: what it promises is in them
         numbers = self.begun(settled=settled)
         last = after
         for index, number in enumerate(numbers):
@@ -127,162 +114,171 @@ class Contents:
             for passed in [open_ for open_ in self._open if open_ < number]:
                 self._open.pop(passed).close()
             complete = settled or index < len(numbers) - 1
-            for found in self._found(number, last, bounds, complete=complete):
-                if isinstance(found, _Lost):
-                    yield self._set_aside(found.through, "unreadable", found.detail)
-                    last = max(last, found.through)
-                else:
-                    yield from self._checked(found, last)
-                    last = found.sequence
-        if mark and mark.last_sequence > last:
+            for entry in self._of_segment(number, last, bounds, complete=complete):
+                yield entry
+                last = max(last, entry.sequence)
+        if settled and mark and mark.last_sequence > last:
             yield self._missing(last, mark.last_sequence)
 
     def headers(self, *, settled: bool, only: int | None = None) -> Iterator[spool_format.Header]:
         """Yield the headers of the batches, payloads unchecked; of one segment, or of all."""
         numbers = self.begun(settled=settled)
-        mark = self.mark() if settled else None
+        mark = self.mark()
         for index, number in enumerate(numbers):
             if only not in (None, number):
                 continue
             bounds = self._bounds(numbers, index, mark)
-            after = self._before(numbers, index)
+            last = self._before(numbers, index)
             complete = settled or index < len(numbers) - 1
-            for found in self._found(number, after, bounds, complete=complete, payloads=False):
-                if isinstance(found, Row):
-                    with suppress(CorruptedError):
-                        yield self.codec.read_header(found.sequence, found.header)
+            for found in self._found(number, last, bounds, complete=complete, payloads=False):
+                if isinstance(found, Found) and found.header.sequence > last:
+                    last = found.header.sequence
+                    yield found.header
 
     def released_through(self, *, settled: bool) -> int:
         """Tell the number before the first batch that is still here."""
         numbers = self.begun(settled=settled)
-        if not numbers:
-            return 0
         start = next((start for number in numbers if (start := self._start(number))), _Start(1, 0))
         return max(start.first - 1, 0) if start.previous is None else start.previous
 
-    def last_sequence(self, number: int, *, settled: bool) -> int:
-        """Tell a number that no acknowledged batch of this complete segment exceeds.
+    def done(self, number: int, through: int, *, settled: bool) -> bool:
+        """Tell whether a complete segment holds nothing behind number ``through``.
 
         FileNotFoundError when another process has removed it.
         """
         numbers = self.begun(settled=settled)
         if number not in numbers:
             raise FileNotFoundError(layout.segment_path(self.folder, number))
-        index = numbers.index(number)
-        bounds = self._bounds(numbers, index, self.mark())
-        if bounds.at_most < _NO_BOUND:
-            return bounds.at_most
-        after = self._before(numbers, index)
-        last = bounds.at_least
-        for found in self._found(number, after, bounds, complete=True, payloads=False):
-            last = max(last, found.sequence if isinstance(found, Row) else found.through)
-        return last
+        bounds = self._bounds(numbers, numbers.index(number), self.mark())
+        if bounds.exact or through < bounds.at_least:
+            return bounds.at_most <= through
+        with closing(self._of_segment(number, through, bounds, complete=True)) as behind:
+            return next(behind, None) is None
 
-    def _checked(self, row: Row, last: int) -> Iterator[Batch | SetAside]:
-        raw = row.header + row.payload
+    def _of_segment(
+        self, number: int, after: int, bounds: Bounds, *, complete: bool
+    ) -> Generator[Batch | SetAside]:
+        last = after
+        # Rows whose header does not hold wait for the next that does: it says what number the last
+        # of them has at most. A row's key may be damaged too, and must not push the count ahead.
+        bad: list[Bad] = []
+        for found in self._found(number, after, bounds, complete=complete):
+            if isinstance(found, Bad):
+                if found not in bad:
+                    bad.append(found)
+                continue
+            before = found.through - 1 if isinstance(found, Lost) else found.header.previous
+            for aside in self._bad(bad, last, before) if bad else ():
+                last = aside.sequence
+                yield aside
+            bad.clear()
+            for entry in self._next(number, found, last):
+                last = entry.sequence
+                yield entry
+        limit = bounds.at_least if bounds.at_most == NO_BOUND else bounds.at_most
+        if complete and limit <= last and bounds.at_most == NO_BOUND:
+            # The mark is old, as after a power cut. A key far ahead is damage and no number.
+            limit = max(
+                (one.row.sequence for one in bad if last < one.row.sequence <= last + _PLAUSIBLE),
+                default=limit,
+            )
+        yield from self._bad(bad, last, limit)
+
+    def _next(self, number: int, found: Found | Lost, last: int) -> Iterator[Batch | SetAside]:
+        if isinstance(found, Lost):
+            through = found.through
+            if not through and not self._is_kept(number):
+                through = last + 1  # nobody knows how many there were
+            if through > last:
+                yield self._set_aside(through, "unreadable", found.detail)
+        elif found.header.sequence > last:
+            if found.header.previous > last:
+                for again in self._looked_for(number, last, found.header.previous):
+                    last = again.sequence
+                    yield again
+            if found.header.previous > last:
+                yield self._missing(last, found.header.previous)
+            yield self._opened(found.row, found.header)
+
+    def _is_kept(self, number: int) -> bool:
+        """Tell whether a damaged segment was reported before."""
+        kept = layout.set_aside_folder(self.folder.parent, self.spool_id, number)
+        return (kept / layout.REASON).exists()
+
+    def _looked_for(self, number: int, after: int, through: int) -> Iterator[Batch | SetAside]:
+        """Look for batches that a search by key did not find: some key on its way is damaged."""
+        with suppress(sqlite3.Error):
+            for row in self._reader(number).rows(0):
+                found = examine(row, self.codec)
+                if isinstance(found, Found) and after < found.header.sequence <= through:
+                    after = found.header.sequence
+                    yield self._opened(found.row, found.header)
+
+    def _opened(self, row: Row, header: spool_format.Header) -> Batch | SetAside:
         try:
-            header = self.codec.read_header(row.sequence, row.header)
+            return self.codec.open(header, row.header, row.payload)
         except CorruptedError as error:
-            yield self._set_aside(row.sequence, "bad_header", str(error), raw)
-            return
-        if header.previous > last:
-            yield self._missing(last, header.previous)
-        try:
-            yield self.codec.open(header, row.header, row.payload)
-        except CorruptedError as error:
-            yield self._set_aside(row.sequence, "bad_checksum", str(error), raw, header)
+            raw = row.header + row.payload
+            return self._set_aside(header.sequence, "bad_checksum", str(error), raw, header)
+
+    def _bad(self, bad: Sequence[Bad], last: int, limit: int) -> Iterator[SetAside]:
+        """Number rows that do not say their number; those at most ``last`` were dealt with."""
+        for index, found in enumerate(bad):
+            behind = len(bad) - 1 - index
+            last = max(last + 1, min(found.row.sequence, limit - behind))
+            if last > limit:
+                return
+            raw = found.row.header + found.row.payload
+            yield self._set_aside(last, "bad_header", found.fault, raw)
 
     def _found(
-        self, number: int, after: int, bounds: _Bounds, *, complete: bool, payloads: bool = True
-    ) -> Iterator[Row | _Lost]:
+        self, number: int, after: int, bounds: Bounds, *, complete: bool, payloads: bool = True
+    ) -> Iterator[Found | Bad | Lost]:
         """Yield the rows of one segment behind ``after``, and the places where some are lost."""
-        last = after
+        progress = Progress(after)
         fault = ""
         try:
             for row in self._reader(number).rows(after, payloads=payloads):
-                if row.sequence > bounds.at_most:
+                found = examine(row, self.codec)
+                if isinstance(found, Found) and found.header.sequence > bounds.at_most:
                     break
-                last = row.sequence
-                yield row
+                progress.note(found, bounds)
+                yield found
         except (sqlite3.Error, CorruptedError) as error:
             fault = str(error) or type(error).__name__
+        whole = not fault and progress.reached >= bounds.at_least
         if not complete:
-            self.blocked = bool(fault)
+            self.blocked = not whole
             return
-        if not fault and (bounds.exact and last >= bounds.at_least):
+        if whole and (bounds.exact or self._ends.get(number) == progress.last):
             return
-        if not fault and self._ends.get(number, -1) == last:
-            return
-        more = 0
-        for found in self._salvaged(number, last, bounds, fault):
-            more += 1
-            yield found
-        if not more and number not in self.damaged:
-            self._ends[number] = last
-
-    def _salvaged(
-        self, number: int, after: int, bounds: _Bounds, fault: str
-    ) -> Iterator[Row | _Lost]:
-        """Read behind the place where SQLite stops.
-
-        It stops at damage, and at a torn end, which is none; and a reader that looked on while
-        the writer died may stop before its last commit. What the log still holds behind that
-        place is told by laying its pages together without its own checksums.
-        """
-        try:
-            reader = self._image(number)
-        except (sqlite3.Error, CorruptedError) as error:
-            self.damaged[number] = f"nothing can be read: {fault or error}"
-            # The bound above is the better name when the one below says nothing.
-            above = 0 if bounds.at_most == _NO_BOUND else bounds.at_most
-            yield _Lost(bounds.at_least or above, f"segment {number}: {self.damaged[number]}")
-            return
-        try:
-            yield from self._salvaged_rows(reader, number, after, bounds, fault)
-        finally:
-            reader.close()
-
-    def _image(self, number: int) -> SegmentReader:
         path = layout.segment_path(self.folder, number)
-        log = layout.companions(path)[0]
-        pages = wal.image(path.read_bytes(), log.read_bytes() if log.exists() else b"")
-        if pages is None:
-            raise CorruptedError("the file is not a database")
-        return SegmentReader.of_image(pages, self.spool_id, number)
-
-    def _salvaged_rows(
-        self, reader: SegmentReader, number: int, after: int, bounds: _Bounds, fault: str
-    ) -> Iterator[Row | _Lost]:
-        last = after
-        try:
-            for row in reader.rows(after):
-                if row.sequence > bounds.at_most:
-                    return
-                last = row.sequence
-                yield row
-        except sqlite3.Error as error:
-            # Some page cannot be read. Its neighbours can: ask for each batch by its number.
-            self.damaged[number] = str(error)
-            yield from _one_by_one(reader, number, last, bounds, str(error))
-        else:
-            if last < bounds.at_least:
-                self.damaged[number] = fault or f"it ends at batch {last}"
+        salvage = Salvage(path, number, self.codec, bounds, fault)
+        before = progress.last
+        more = False
+        for saved in salvage.found(progress):
+            more = True
+            yield saved
+        if salvage.damage:
+            self.damaged[number] = salvage.damage
+        elif not more:
+            self._ends[number] = before
 
     def _before(self, numbers: list[int], index: int) -> int:
         """Tell a number that every batch of this segment exceeds."""
         starts = map(self._start, reversed(numbers[: index + 1]))
         return next((start.first for start in starts if start and start.first), 1) - 1
 
-    def _bounds(self, numbers: list[int], index: int, mark: spool_format.Mark | None) -> _Bounds:
+    def _bounds(self, numbers: list[int], index: int, mark: spool_format.Mark | None) -> Bounds:
         later = (start for number in numbers[index + 1 :] if (start := self._start(number)))
         start = next(later, None)
         if start is None:
-            return _Bounds(mark.last_sequence if mark else 0, _NO_BOUND)
+            return Bounds(mark.last_sequence if mark else 0, NO_BOUND)
         if start.previous is not None:
-            return _Bounds(start.previous, start.previous)
+            return Bounds(start.previous, start.previous)
         # The next segment does not tell, for it is damaged itself: those after it tell less.
         known = (start, *later) if not start.first else (start,)
-        return _Bounds(0, next((one.first - 1 for one in known if one.first), _NO_BOUND))
+        return Bounds(0, next((one.first - 1 for one in known if one.first), NO_BOUND))
 
     def _start(self, number: int) -> "_Start | None":
         """Tell how a begun segment begins; None: it is empty, its first commit failed."""
@@ -296,11 +292,10 @@ class Contents:
                     return None
             except (sqlite3.Error, CorruptedError):
                 return _Start(0, None)
-            try:
-                previous = self.codec.read_header(row.sequence, row.header).previous
-            except CorruptedError:
-                previous = None
-            self._starts[number] = _Start(row.sequence, previous)
+            found = examine(row, self.codec)
+            if isinstance(found, Bad):
+                return _Start(0, None)
+            self._starts[number] = _Start(found.header.sequence, found.header.previous)
         return self._starts[number]
 
     def _has_batch(self, number: int, *, settled: bool) -> bool:
@@ -316,7 +311,8 @@ class Contents:
 
     def _first_of_image(self, number: int) -> Row | None:
         """Read the first row of a segment whose log may be damaged from its beginning."""
-        with closing(self._image(number)) as image:
+        path = layout.segment_path(self.folder, number)
+        with closing(open_image(path, self.codec, number, torn_end=False)) as image:
             return image.first()
 
     def _reader(self, number: int) -> SegmentReader:
@@ -348,36 +344,3 @@ class Contents:
     def _missing(self, last: int, through: int) -> SetAside:
         detail = f"batch {through} was acknowledged and is gone, as may be others after {last}"
         return self._set_aside(through, "missing", detail)
-
-
-def _one_by_one(
-    reader: SegmentReader, number: int, last: int, bounds: _Bounds, fault: str
-) -> Iterator[Row | _Lost]:
-    span = reader.page_count() * _MOST_ROWS_A_PAGE
-    try:
-        known = min(bounds.at_most, max(bounds.at_least, reader.last_sequence()))
-    except sqlite3.Error:  # the last page itself is damaged
-        known = bounds.at_least
-    high = max(known, min(bounds.at_most, last + span))
-    lost: list[int] = []
-    for sequence in range(max(last, known - span) + 1, high + 1):
-        try:
-            found = reader.row(sequence)
-        except sqlite3.Error:
-            lost.append(sequence)
-            continue
-        if found is not None:
-            if lost:
-                yield _lost(number, lost, fault)
-                lost = []
-            yield found
-    # Behind the last batch that is known, every number would lead to the same damaged page.
-    lost = [sequence for sequence in lost if sequence <= max(known, lost[0])]
-    if lost:
-        yield _lost(number, lost, fault)
-
-
-def _lost(number: int, sequences: list[int], fault: str) -> _Lost:
-    through = sequences[-1]
-    which = f"batch {through}" if len(sequences) == 1 else f"batches {sequences[0]} to {through}"
-    return _Lost(through, f"segment {number}: {which}: {fault}")

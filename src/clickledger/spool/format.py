@@ -124,8 +124,8 @@ class Codec:
         checked = fields + self._batch(fields, payload)
         return checked + self._header(checked)
 
-    def read_header(self, sequence: int, raw: bytes) -> Header:
-        """Check and read the header of the batch stored under ``sequence``.
+    def read_header(self, raw: bytes) -> Header:
+        """Check and read the header of a batch.
 
         Raises:
             CorruptedError: these are not the bytes that were written there.
@@ -134,15 +134,12 @@ class Codec:
             raise CorruptedError(f"header of {len(raw)} bytes instead of {HEADER_BYTES}")
         if self._header(raw[:-_HEADER_CHECK_BYTES]) != raw[-_HEADER_CHECK_BYTES:]:
             raise CorruptedError("the header's checksum does not match")
-        magic, version, stored, previous, clicks, size, first, last, low_water = _BATCH.unpack_from(
-            raw
-        )
+        fields = _BATCH.unpack_from(raw)
+        magic, version, sequence, previous, clicks, size, first, last, low_water = fields
         if magic != _BATCH_MAGIC or version != VERSION:
             raise CorruptedError(f"unknown format {magic!r} version {version}")
-        if stored != sequence:
-            raise CorruptedError(f"batch {stored} is stored under number {sequence}")
         return Header(
-            sequence=stored,
+            sequence=sequence,
             previous=previous,
             clicks=clicks,
             payload_bytes=size,

@@ -178,7 +178,7 @@ class Source:
         complete = numbers if settled else numbers[:-1]
         segments = batches = clicks = 0
         for number in complete:
-            if self._contents.last_sequence(number, settled=settled) > through:
+            if not self._contents.done(number, through, settled=settled):
                 break
             headers = list(self._contents.headers(settled=settled, only=number))
             self._note_damage()

@@ -106,8 +106,9 @@ class Receipts:
         cursor = self._connection.execute(
             "SELECT spool_id, sequence, clicks, checksum, first_received, span, released"
             " FROM spools JOIN receipts ON spool = key"
-            " WHERE (?1 IS NULL OR spool_id = ?1) AND sequence > ?2 ORDER BY spool_id, sequence",
-            (spool_id, after),
+            " WHERE (:spool IS NULL OR spool_id = :spool) AND sequence > :after"
+            " ORDER BY spool_id, sequence",
+            {"spool": spool_id, "after": after},
         )
         with closing(cursor):
             for spool, sequence, clicks, checksum, first, span, released in cursor:

@@ -43,7 +43,7 @@ PRAGMA page_size = {_PAGE_BYTES};
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 BEGIN;
-CREATE TABLE segment (spool_id TEXT NOT NULL, number INTEGER NOT NULL);
+CREATE TABLE segment (spool_id TEXT NOT NULL, number INTEGER NOT NULL, format INTEGER NOT NULL);
 CREATE TABLE batches (sequence INTEGER PRIMARY KEY, header BLOB NOT NULL, payload BLOB NOT NULL);
 COMMIT;
 """
@@ -213,11 +213,13 @@ class SegmentReader:
 
     def _check(self, spool_id: str, number: int) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > FORMAT:
+        *found, again = self._connection.execute(
+            "SELECT spool_id, number, format FROM segment"
+        ).fetchone() or (None,)
+        if version == again and version > FORMAT:  # said in two places: it is no damage
             raise UnavailableError(f"segment {number} has format {version}; this reads {FORMAT}")
-        found = self._connection.execute("SELECT spool_id, number FROM segment").fetchone()
-        if found != (spool_id.encode(), number):
-            raise CorruptedError(f"the file says it is segment {found}")
+        if found != [spool_id.encode(), number] or FORMAT not in (version, again):
+            raise CorruptedError(f"the file says it is segment {found}, format {version}")
 
     def rows(self, after: int, *, payloads: bool = True) -> Iterator[Row]:
         """Read the batches behind number ``after`` in order; without payloads: empty ones."""
@@ -278,7 +280,7 @@ def _make(making: Path, number: int, spool_id: str) -> None:
     _unlink(making)  # of an earlier try
     with closing(sqlite3.connect(making, isolation_level=None)) as connection:
         connection.executescript(_SCHEMA)
-        connection.execute("INSERT INTO segment VALUES (?, ?)", (spool_id, number))
+        connection.execute("INSERT INTO segment VALUES (?, ?, ?)", (spool_id, number, FORMAT))
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise sqlite3.OperationalError(f"the file system allows only journal mode {mode}")

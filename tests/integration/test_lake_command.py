@@ -112,3 +112,15 @@ def test_verify_exits_non_zero_and_names_the_batch(tmp_path: Path) -> None:
     said = run(root, "lake", "verify", code=1)
     assert f"spool {spool_id} batch 1: 2 clicks accepted, 0 in the lake, 0 dead letters" in said
     assert json.loads(run(root, "lake", "verify", "--json", code=1))["problems_total"] == 1
+
+
+def test_verify_names_the_batches_of_a_file_that_is_gone(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    run(root, "init")
+    with feed(root) as one:
+        spool_id = one.spool([click(n, LATE + n) for n in range(2)])
+        one.load()
+        (file,) = one.lake.clicks().files()
+        (one.lake.clicks().path / file.path).unlink()
+    said = run(root, "lake", "verify", code=1)
+    assert f"spool {spool_id} batch 1: 2 clicks accepted, 0 in the lake, 0 dead letters" in said

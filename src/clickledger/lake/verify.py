@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from clickledger.clock import MINUTE, Micros, wall_clock
 from clickledger.lake.engine import connection, files_sql
@@ -20,6 +21,8 @@ from clickledger.lake.table import Table
 from clickledger.spool import layout
 from clickledger.spool.contents import Contents
 from clickledger.spool.receipts import Receipts
+
+_log = structlog.get_logger(__name__)
 
 #: More are only counted.
 _PROBLEMS_SHOWN = 1000
@@ -189,12 +192,24 @@ def _insert_stored(
     days = [list(of_day) for _, of_day in groupby(files, key=lambda file: file.event_date)]
     for done, of_day in enumerate(days, start=1):
         paths = [table.path / file.path for file in of_day]
-        engine.execute(
-            "INSERT INTO stored SELECT spool_id, sequence, count(*), count(DISTINCT position),"
-            " max(position), max(epoch_us(received_time))"
-            f" FROM {files_sql(paths)} GROUP BY spool_id, sequence"
-        )
+        readable = [path for path in paths if _is_readable(engine, path)]
+        if readable:
+            engine.execute(
+                "INSERT INTO stored SELECT spool_id, sequence, count(*), count(DISTINCT position),"
+                " max(position), max(epoch_us(received_time))"
+                f" FROM {files_sql(readable)} GROUP BY spool_id, sequence"
+            )
         on_progress(done, len(days))
+
+
+def _is_readable(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Tell whether a file is there and whole enough to be read; what it held is missed if not."""
+    try:
+        engine.execute(f"SELECT 1 FROM {files_sql([path])} LIMIT 1").fetchone()
+    except duckdb.Error as error:
+        _log.error("lake_file_unreadable", path=str(path), reason=str(error))
+        return False
+    return True
 
 
 def _insert_dead(engine: duckdb.DuckDBPyConnection, table: Table) -> None:

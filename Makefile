@@ -19,17 +19,22 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The power-cut tests compile a small library. Where there is no C compiler, one comes as a package.
+$(VENV)/.compiler: $(STAMP) requirements/compiler.txt
+	@command -v cc >/dev/null || command -v gcc >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/compiler.txt
+	@touch $@
+
 demo: $(STAMP) ## the whole main job against a real server, in about a minute
 	$(BIN)/python -m demo
 
-test: $(STAMP) ## every test that must pass
+test: $(STAMP) $(VENV)/.compiler ## every test that must pass
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/property tests/contract
 	$(BIN)/python -m pytest tests/integration tests/crash tests/acceptance
 
 test-fast: $(STAMP) ## unit and property tests, under a minute, no network
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/property
 
-test-crash: $(STAMP) ## the crash tests at full length: 200 rounds
+test-crash: $(STAMP) $(VENV)/.compiler ## the crash tests at full length: 200 rounds
 	CLICKLEDGER_CRASH_ROUNDS=200 $(BIN)/python -m pytest tests/crash --timeout 7200
 
 check: $(STAMP) ## lint, types, import contract, generated docs, largest modules
@@ -54,6 +59,7 @@ bench: $(STAMP) ## every figure this machine can run, each beside its baseline
 lock: ## pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/runtime.txt
 	uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/dev.txt
+	echo ziglang | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet -o requirements/compiler.txt
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

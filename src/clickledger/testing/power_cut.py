@@ -10,11 +10,13 @@ or by the client that got the answer (``acknowledge``): whatever was synced late
 not durable when it was promised.
 """
 
+import importlib.util
 import os
 import random
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -56,15 +58,21 @@ class Event:
 
 
 def compile_disk(source: Path, into: Path) -> Path:
-    """Compile disk.c; the error says that a C compiler is needed."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise RuntimeError("the power-cut tests need a C compiler: install gcc, or set CC")
+    """Compile disk.c with the machine's C compiler, or else with the one that `make` installs."""
     library = into / "disk.so"
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    command = [compiler, *flags, "-o", str(library), str(source), "-lpthread"]
+    command = [*_compiler(), *flags, "-o", str(library), str(source), "-lpthread"]
     subprocess.run(command, check=True)  # noqa: S603 - our own source
     return library
+
+
+def _compiler() -> list[str]:
+    found = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if found is not None:
+        return [found]
+    if importlib.util.find_spec("ziglang") is None:
+        raise RuntimeError("the power-cut tests need a C compiler: run them by `make`, or set CC")
+    return [sys.executable, "-m", "ziglang", "cc"]
 
 
 def environment(library: Path, root: Path, log: Path, fault: Path | None = None) -> dict[str, str]:

@@ -419,6 +419,20 @@ def test_a_damaged_version_is_not_a_newer_one(tmp_path: Path, place: str) -> Non
         assert batches_of(drain.all()) == without()
 
 
+def test_a_damaged_schema_is_damage_and_no_crash(tmp_path: Path) -> None:
+    """SQLite quotes it in its message, and it is no text any more."""
+    fill(tmp_path, segments=3)
+    for path in (segment(tmp_path, 2), log(tmp_path, 2)):
+        data = path.read_bytes()
+        path.write_bytes(
+            data.replace(b"CREATE TABLE segment (", b"CREATE TABLE \xff\xfe\xff (((((")
+        )
+
+    with closing(Drain(tmp_path)) as drain:
+        assert batches_of(drain.all()) == without(5, 6, 7, 8)
+        assert [(found.sequence, found.reason) for found in drain.set_aside] == [(8, "unreadable")]
+
+
 def test_what_stands_behind_a_failed_commit_is_never_taken_for_a_batch(tmp_path: Path) -> None:
     """A commit fails, its bytes are on the disk all the same, and the writer has gone on."""
     spool = fill(tmp_path, batches=3, close=False)

@@ -212,10 +212,13 @@ class SegmentReader:
         return reader
 
     def _check(self, spool_id: str, number: int) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        *found, again = self._connection.execute(
-            "SELECT spool_id, number, format FROM segment"
-        ).fetchone() or (None,)
+        try:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            *found, again = self._connection.execute(
+                "SELECT spool_id, number, format FROM segment"
+            ).fetchone() or (None,)
+        except UnicodeDecodeError as error:  # SQLite's message quotes a damaged schema
+            raise CorruptedError("the schema is damaged") from error
         if version == again and version > FORMAT:  # said in two places: it is no damage
             raise UnavailableError(f"segment {number} has format {version}; this reads {FORMAT}")
         if found != [spool_id.encode(), number] or FORMAT not in (version, again):

@@ -307,9 +307,14 @@ def test_the_manifest_says_what_the_file_is(lake: LakeDays, tmp_path: Path) -> N
 
 
 def children() -> list[int]:
-    """Name the processes that this one started."""
+    """Name the writing processes that this one started; other tests may have left others."""
     tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    pids = [pid for task in tasks for pid in (task / "children").read_text().split()]
+    return [
+        int(pid)
+        for pid in pids
+        if b"clickledger.exports.writer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.parametrize("form", list(ResultFormat))

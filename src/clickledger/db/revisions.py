@@ -4,6 +4,7 @@ Apart from the engine, so that a process that only reads and writes does not loa
 """
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from clickledger.errors import CorruptedError, UnavailableError
 
 #: Any constant: two programs that migrate one PostgreSQL database at once take turns.
 _MIGRATION_LOCK = 0x636C69636B
+_AGAIN_AFTER_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,25 @@ def _prepare_sqlite(engine: Engine) -> None:
     try:
         path.touch(mode=0o600)
         with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
     except (OSError, sqlite3.OperationalError) as error:
         raise UnavailableError(f"the control database cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
         raise CorruptedError(f"the control database is damaged: {error}") from error
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; another program that does the same at once is waited for.
+
+    SQLite does not wait by itself here: two that hold a read lock would wait for each other.
+    """
+    give_up = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+            time.sleep(_AGAIN_AFTER_S)
+        else:
+            return

@@ -111,6 +111,8 @@ class Writing:
                 "threads": 1,  # rows keep their order without being held back
                 "memory_limit": f"{self._order.memory_mb}MB",
                 "temp_directory": str(scratch),
+                # A slice is read once: cached files would only push out what is being written.
+                "enable_external_file_cache": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             }

@@ -116,9 +116,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def collector(*proxies: str) -> AsyncIterator[Rig]:
+async def collector(*proxies: str, patience_s: float = 0.3) -> AsyncIterator[Rig]:
     log, clock, metrics = ListLog(), SteadyClock(), Metrics()
-    committer = Committer(log, clock, metrics, patience_s=0.3)
+    committer = Committer(log, clock, metrics, patience_s=patience_s)
     source = Source(Directory(RECORDS))
     app = Collector(
         directory=source,
@@ -130,9 +130,13 @@ async def collector(*proxies: str) -> AsyncIterator[Rig]:
     )
     committer.start()
     transport = httpx.ASGITransport(app, client=("203.0.113.7", 5))
-    async with httpx.AsyncClient(transport=transport, base_url="http://track.example") as client:
-        yield Rig(log, clock, metrics, committer, source, client)
-    await committer.stop()
+    try:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://track.example"
+        ) as client:
+            yield Rig(log, clock, metrics, committer, source, client)
+    finally:
+        await committer.stop()
 
 
 def test_a_click_is_recorded_as_received_and_the_visitor_sent_on() -> None:
@@ -430,7 +434,8 @@ def test_a_spool_that_fails_never_stops_a_visitor() -> None:
 
 def test_a_bug_in_the_spool_never_stops_a_visitor() -> None:
     async def story() -> None:
-        async with collector() as rig:
+        # The first traceback a process logs takes long to lay out: slow, but no hang.
+        async with collector(patience_s=10) as rig:
             rig.log.fault = ZeroDivisionError("oops")
             assert (await rig.client.get("/c/1/2/3")).status_code == 302
             assert rig.committer.fault == "ZeroDivisionError: oops"

@@ -105,6 +105,33 @@ class Settings(BaseSettings):
         default=2 * 1024 * 1024, ge=1024, description="Largest request body the API accepts."
     )
 
+    postback_networks: list[IPv4Network | IPv6Network] = Field(
+        default=[],
+        description="JSON list of private networks that postbacks may reach all the same.",
+    )
+    postback_ports: list[int] = Field(
+        default=[80, 443], description="JSON list of the ports that postbacks may call."
+    )
+    postback_connect_s: float = Field(
+        default=5.0, gt=0, description="Seconds that a postback waits for a connection."
+    )
+    postback_timeout_s: float = Field(
+        default=15.0, gt=0, description="Seconds that a postback may take as a whole."
+    )
+    postback_keep_days: int = Field(
+        default=30, ge=1, description="Days that deliveries and their attempts stay in the log."
+    )
+    postback_disable_days: float = Field(
+        default=5.0,
+        gt=0,
+        description="Days of nothing but failures after which a notification is disabled.",
+    )
+    postback_secret_overlap_s: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="Seconds that the earlier secret signs too after a rotation.",
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:

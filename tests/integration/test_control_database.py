@@ -94,7 +94,7 @@ def test_every_migration_can_be_undone_and_done_again(tmp_path: Path) -> None:
             settings.attributes["connection"] = connection
             command.downgrade(settings, "base")
         assert schema(path) == []
-        assert revisions.check(engine) == revisions.Revision(current="", needed="0001")
+        assert revisions.check(engine) == revisions.Revision(current="", needed="0002")
         revisions.migrate(engine)
         assert schema(path) == before
 
@@ -118,7 +118,7 @@ def test_a_check_says_what_is_missing_and_makes_no_file(tmp_path: Path) -> None:
             revisions.check(engine)
         assert not path.exists()
         path.touch()
-        assert revisions.check(engine) == revisions.Revision(current="", needed="0001")
+        assert revisions.check(engine) == revisions.Revision(current="", needed="0002")
         assert revisions.check(engine).behind
         revisions.migrate(engine)
         assert not revisions.check(engine).behind
@@ -191,7 +191,7 @@ def test_migrations_work_from_an_installed_wheel(tmp_path: Path) -> None:
     )
     file, revision = done.stdout.split()
     assert Path(file).is_relative_to(tmp_path / "site")
-    assert revision == "0001"
+    assert revision == "0002"
     with migrated(tmp_path / "tree.db"):
         assert schema(tmp_path / "wheel.db") == schema(tmp_path / "tree.db")
 

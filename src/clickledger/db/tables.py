@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -17,8 +18,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -53,6 +56,9 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
+
+#: A number that grows by itself; SQLite has that for its own INTEGER only.
+_SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
 accounts = Table(
     "accounts",
@@ -156,4 +162,94 @@ jobs = Table(
     UniqueConstraint("account_sid", "identity"),
     Index("ix_jobs_account_sid_created_at", "account_sid", "created_at"),
     Index("ix_jobs_state", "state"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("account_sid", ForeignKey("accounts.sid"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("draft", JSON, nullable=False),  # all that may be said of one, but name and kind
+    Column("secret", String(255), nullable=False),  # in clear: it signs
+    Column("earlier_secret", String(255)),  # signs too until then
+    Column("earlier_until", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("failing_since", UtcDateTime),
+    Column("disabled_at", UtcDateTime),
+    Column("disabled_reason", String(2000), nullable=False, server_default=""),
+    Column("removed_at", UtcDateTime),  # kept while its log is kept
+    Column("click_cursor", JSON),  # of kind CLICK: how far the lake was followed
+    Index("ix_notifications_account_sid_kind", "account_sid", "kind"),
+    Index(
+        "uq_notifications_account_sid_name",
+        "account_sid",
+        "name",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
+)
+
+#: The outbox and, once finished, the log: an event on its way to one endpoint.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),  # grows in the order in which events were put
+    Column("message_id", String(64), nullable=False, unique=True),
+    Column("notification_id", ForeignKey("notifications.id"), nullable=False),
+    Column("account_sid", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("program_id", Integer, nullable=False),
+    Column("partner_id", Integer),
+    Column("order_key", String(64), nullable=False, server_default=""),
+    Column("values", JSON, nullable=False),
+    Column("event_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("fate", String(16), nullable=False),
+    Column("next_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),  # since put or last replayed
+    Column("finished_at", UtcDateTime),
+    # What is due, by endpoint; only what waits is in it.
+    Index(
+        "ix_deliveries_waiting",
+        "notification_id",
+        "next_at",
+        sqlite_where=text("fate = 'WAITING'"),
+        postgresql_where=text("fate = 'WAITING'"),
+    ),
+    # What must go before another of the same key.
+    Index(
+        "ix_deliveries_order",
+        "notification_id",
+        "order_key",
+        "id",
+        sqlite_where=text("fate = 'WAITING' AND order_key <> ''"),
+        postgresql_where=text("fate = 'WAITING' AND order_key <> ''"),
+    ),
+    Index("ix_deliveries_notification_id_created_at", "notification_id", "created_at"),
+    Index("ix_deliveries_finished_at", "finished_at"),
+    sqlite_autoincrement=True,
+)
+
+#: Each call of a delivery, secrets masked.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("request_headers", JSON, nullable=False),
+    Column("request_body", Text, nullable=False),
+    Column("status", Integer),
+    Column("response_headers", JSON, nullable=False),
+    Column("response_body", Text, nullable=False),
+    Column("outcome", String(2000), nullable=False),
 )

@@ -1,0 +1,1 @@
+"""Postbacks: calls to the addresses that brands and partners named, when something happened."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
 _SID_RANDOM_CHARS = 32  # "IR" + 32: the 34 characters seen in the wild (impact-api 0.2)
+_MESSAGE_RANDOM_CHARS = 24
 
 #: Bytes of a click id: 6 time (ms, big endian), 12 random (96 bits), 6 keyed check (48 bits).
 _TIME, _RANDOM, _CHECK = 6, 12, 6
@@ -39,6 +40,16 @@ def new_token() -> str:
 def new_job_id() -> str:
     """Make a job id: a lower-case UUID, as the wire shows it."""
     return str(uuid.uuid4())
+
+
+def new_notification_id() -> str:
+    """Make an id of a notification: a lower-case UUID."""
+    return str(uuid.uuid4())
+
+
+def new_message_id() -> str:
+    """Make a ``webhook-id``: ``msg_`` and 24 letters and digits, 142 random bits."""
+    return "msg_" + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(_MESSAGE_RANDOM_CHARS))
 
 
 def new_spool_id() -> str:

@@ -231,7 +231,7 @@ deliveries = Table(
         sqlite_where=text("fate = 'WAITING' AND order_key <> ''"),
         postgresql_where=text("fate = 'WAITING' AND order_key <> ''"),
     ),
-    Index("ix_deliveries_notification_id_created_at", "notification_id", "created_at"),
+    Index("ix_deliveries_notification_id_id", "notification_id", "id"),
     Index("ix_deliveries_finished_at", "finished_at"),
     sqlite_autoincrement=True,
 )

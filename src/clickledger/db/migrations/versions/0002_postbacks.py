@@ -90,9 +90,7 @@ def upgrade() -> None:
             sqlite_where=sa.text(condition),
             postgresql_where=sa.text(condition),
         )
-    op.create_index(
-        "ix_deliveries_notification_id_created_at", "deliveries", ["notification_id", "created_at"]
-    )
+    op.create_index("ix_deliveries_notification_id_id", "deliveries", ["notification_id", "id"])
     op.create_index("ix_deliveries_finished_at", "deliveries", ["finished_at"])
     op.create_table(
         "attempts",

@@ -11,7 +11,9 @@ _INTRODUCTION = """\
 
 HTTP Basic with the account SID as user name and the token as password.
 XML is the default; `Accept: application/json` or a `.json` suffix of the path asks for JSON.
-GET parameters are accepted in a form body too, and unknown ones are ignored.
+Parameters may stand in the query, in a form body, or (but for GET) in a JSON object.
+Unknown ones are ignored.
+Of a parameter that is repeatable the form repeats the name, and JSON has a list.
 Times are written `yyyy-mm-ddThh:mm:ss±hh:mm`.
 Every answer carries `X-Request-Id`; quote it when you report a fault.
 """
@@ -58,6 +60,10 @@ def _section(method: str, path: str, operation: Mapping[str, Any]) -> str:
     given = [_parameter(one) for one in operation.get("parameters", ()) if one["in"] == "query"]
     if given:
         parts.append(table(("Parameter", "Type", "Meaning"), given))
+    if body := operation.get("requestBody"):
+        properties = body["content"]["application/json"]["schema"]["properties"]
+        fields = [_row(name, schema) for name, schema in properties.items()]
+        parts.append(table(("Field", "Type", "Meaning"), fields))
     answers = [
         (status, answer["description"]) for status, answer in sorted(operation["responses"].items())
     ]
@@ -66,11 +72,16 @@ def _section(method: str, path: str, operation: Mapping[str, Any]) -> str:
 
 
 def _parameter(parameter: Mapping[str, Any]) -> tuple[str, str, str]:
-    schema = parameter["schema"]
+    description = parameter.get("description", "")
+    return _row(parameter["name"], {**parameter["schema"], "description": description})
+
+
+def _row(name: str, schema: Mapping[str, Any]) -> tuple[str, str, str]:
     kind = schema["type"]
+    one = schema
     if kind == "array":
-        kind = f"{schema['items']['type']}, repeatable"
-        schema = schema["items"]
-    if choices := schema.get("enum"):
+        one = schema["items"]
+        kind = f"{one['type']}, repeatable"
+    if choices := one.get("enum"):
         kind = kind.replace("string", ", ".join(code(one) for one in choices))
-    return code(parameter["name"]), kind, parameter.get("description", "")
+    return code(name), kind, schema.get("description", "")

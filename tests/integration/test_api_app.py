@@ -353,5 +353,6 @@ def test_the_description_names_every_operation_and_its_parameters() -> None:
         ("put", "/Advertisers/{account_sid}/Jobs/{job_id}/Replay"): [],
         ("get", "/Advertisers/{account_sid}/Jobs/{job_id}/Download"): ["Mode"],
         ("get", "/Advertisers/{account_sid}/Jobs/{job_id}/Manifest"): [],
+        ("get", "/Mediapartners/{account_sid}/CompanyInformation"): [],
         ("get", "/results/{job_id}/{run}/{expires}/{signature}"): [],
     }

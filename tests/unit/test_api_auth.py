@@ -59,19 +59,22 @@ def account(sid: str, kind: Kind) -> Account:
     return Account(sid=sid, kind=kind, name="A", time_zone="UTC")
 
 
-def test_a_brand_enters_its_own_path() -> None:
-    authorize(account("IR1", "advertiser"), "IR1")
+@pytest.mark.parametrize("kind", ["advertiser", "partner"])
+def test_an_account_enters_its_own_path(kind: Kind) -> None:
+    authorize(account("IR1", kind), "IR1", kind)
 
 
 @pytest.mark.parametrize(
-    ("kind", "path_sid", "message"),
+    ("kind", "path_sid", "path_kind", "message"),
     [
-        ("advertiser", "IR2", "not the one"),
-        ("advertiser", "ir1", "not the one"),
-        ("partner", "IR1", "for brands"),
-        ("partner", "IR2", "not the one"),
+        ("advertiser", "IR2", "advertiser", "not the one"),
+        ("advertiser", "ir1", "advertiser", "not the one"),
+        ("partner", "IR2", "partner", "not the one"),
+        ("partner", "IR1", "advertiser", "for brands; you signed in as a partner"),
+        ("advertiser", "IR1", "partner", "for partners; you signed in as a brand"),
+        ("partner", "IR2", "advertiser", "not the one"),
     ],
 )
-def test_nobody_else_does(kind: Kind, path_sid: str, message: str) -> None:
+def test_nobody_else_does(kind: Kind, path_sid: str, path_kind: Kind, message: str) -> None:
     with pytest.raises(ForbiddenError, match=message):
-        authorize(account("IR1", kind), path_sid)
+        authorize(account("IR1", kind), path_sid, path_kind)

@@ -84,6 +84,52 @@ def test_a_long_form_is_read_too() -> None:
     assert len(inner.call.parameters.all("MediaId")) == 10_000
 
 
+JSON = {"content-type": "Application/JSON; charset=utf-8"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_write_may_have_its_parameters_in_a_json_object(method: str) -> None:
+    body = b'{"Name":"x","Ids":[1,2],"Empty":null}'
+    inner, answer = sent(method, "/a?Name=first", headers=JSON, body=body)
+    assert answer.status == 200
+    assert inner.call.parameters.all("name") == ["first", "x"]
+    assert inner.call.parameters.all("ids") == ["1", "2"]
+    assert inner.call.parameters.given("empty")
+    assert not inner.call.parameters.given("other")
+
+
+def test_a_method_in_a_json_object() -> None:
+    inner, _ = sent("POST", "/a", headers=JSON, body=b'{"_method":"PUT"}')
+    assert inner.scope["method"] == "PUT"
+
+
+def test_a_long_json_object_is_read_too() -> None:
+    inner, _ = sent("POST", "/a", headers=JSON, body=b'{"A":"' + b"x" * 100_000 + b'"}')
+    assert inner.call.parameters.first("A") == "x" * 100_000
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"A":[[]]}'])
+def test_a_json_body_that_is_no_object_of_parameters_is_refused(body: bytes) -> None:
+    assert sent("POST", "/a", headers=JSON, body=body)[1].status == 400
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_json_body_of_a_read_says_nothing(method: str) -> None:
+    inner, answer = sent(method, "/a", headers=JSON, body=b"no JSON")
+    assert answer.status == 200
+    assert not inner.call.parameters.given("no JSON")
+
+
+@pytest.mark.parametrize("kind", ["text/xml", "multipart/form-data; boundary=x", "", "text/plain"])
+def test_a_body_in_another_language_is_refused_where_it_would_mean_something(kind: str) -> None:
+    headers = {"content-type": kind} if kind else {}
+    inner, answer = sent("PUT", "/a", headers=headers, body=b"<Name>x</Name>")
+    assert (answer.status, inner.scope) == (415, {})
+    assert "application/json" in answer.text
+    assert sent("PUT", "/a", headers=headers)[1].status == 200
+    assert sent("GET", "/a", headers=headers, body=b"x")[1].status == 200
+
+
 def test_each_request_without_an_id_gets_its_own() -> None:
     ids = {sent("GET", "/a")[1].header("x-request-id") for _ in range(10)}
     assert len(ids) == 10

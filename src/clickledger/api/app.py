@@ -6,17 +6,20 @@ from typing import cast
 from anyio import CapacityLimiter
 from litestar import Litestar, Response, Router
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from clickledger import __version__
 from clickledger.accounts.keys import Keys, Ring
+from clickledger.accounts.model import Kind
 from clickledger.accounts.store import Accounts
 from clickledger.api import click_export, clicks, company, downloads, jobs
 from clickledger.api.auth import Authentication
 from clickledger.api.errors import describe
 from clickledger.api.front import App, Front
-from clickledger.api.handling import AnyRequest, Clicks, Services, call_of, respond
+from clickledger.api.handling import SURFACES, AnyRequest, Clicks, Services, call_of, respond
 from clickledger.api.signed_urls import SignedUrls
 from clickledger.clock import SteadyClock
 from clickledger.config import Settings
@@ -73,27 +76,34 @@ def openapi_document() -> dict[str, object]:
 
 
 def _framework(state: State, openapi_config: OpenAPIConfig | None = None) -> Litestar:
-    brand = Router(
-        path="/Advertisers/{account_sid:str}",
-        route_handlers=[
-            company.company_information,
-            click_export.schedule_click_export,
-            clicks.get_click,
-            jobs.list_jobs,
-            jobs.get_job,
-            jobs.replay_job,
-            downloads.download,
-            downloads.manifest,
-        ],
-        middleware=[Authentication],
-        security=[{"basic": []}],
+    brand = _surface(
+        "advertiser",
+        company.company_information,
+        click_export.schedule_click_export,
+        clicks.get_click,
+        jobs.list_jobs,
+        jobs.get_job,
+        jobs.replay_job,
+        downloads.download,
+        downloads.manifest,
     )
+    partner = _surface("partner", company.company_information)
     return Litestar(
-        route_handlers=[brand, downloads.fetch],
+        route_handlers=[brand, partner, downloads.fetch],
         exception_handlers={Exception: _answer_error},
         state=state,
         logging_config=None,
         openapi_config=openapi_config,
+    )
+
+
+def _surface(kind: Kind, *handlers: HTTPRouteHandler) -> Router:
+    """Put handlers below the paths of one kind of accounts, behind their authentication."""
+    return Router(
+        path=f"{SURFACES[kind]}/{{account_sid:str}}",
+        route_handlers=handlers,
+        middleware=[DefineMiddleware(Authentication, kind=kind)],
+        security=[{"basic": []}],
     )
 
 

@@ -3,20 +3,22 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from anyio import to_thread
 from litestar.connection import ASGIConnection
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import ASGIApp
 
-from clickledger.accounts.model import Account
+from clickledger.accounts.model import Account, Kind
 from clickledger.api.handling import services
 from clickledger.errors import ForbiddenError, UnauthenticatedError
 
 #: What a SID or a token can look like at all; anything else never reaches the database.
 _PRINTABLE = re.compile(r"[!-~]{1,512}")
+_NAMES: Mapping[Kind, str] = {"advertiser": "brand", "partner": "partner"}
 _HOW = "send HTTP Basic credentials: account SID as user name, token as password."
 
 
@@ -58,20 +60,26 @@ def parse_basic(headers: Sequence[bytes]) -> Credentials:
     return Credentials(sid, token)
 
 
-def authorize(caller: Account, path_sid: str) -> None:
-    """Let a brand into its own paths, and nobody else.
+def authorize(caller: Account, path_sid: str, kind: Kind) -> None:
+    """Let an account into its own paths, below those of its kind, and nobody else.
 
     Raises:
-        ForbiddenError: the path is another account's, or the caller is a partner.
+        ForbiddenError: the path is another account's, or for accounts of the other kind.
     """
     if path_sid != caller.sid:
         raise ForbiddenError("The account SID in the path is not the one you signed in with.")
-    if caller.kind != "advertiser":
-        raise ForbiddenError("This path is for brands; you signed in as a partner.")
+    if caller.kind != kind:
+        raise ForbiddenError(
+            f"This path is for {_NAMES[kind]}s; you signed in as a {_NAMES[caller.kind]}."
+        )
 
 
 class Authentication(AbstractAuthenticationMiddleware):
-    """Runs before every handler below ``/Advertisers/{account_sid}``; none can forget it."""
+    """Runs before every handler below the paths of one kind of accounts; none can forget it."""
+
+    def __init__(self, app: ASGIApp, kind: Kind) -> None:
+        super().__init__(app)
+        self._kind = kind
 
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
@@ -81,5 +89,5 @@ class Authentication(AbstractAuthenticationMiddleware):
         credentials = parse_basic(headers)
         accounts = services(connection.app).accounts
         caller = await to_thread.run_sync(accounts.authenticate, credentials.sid, credentials.token)
-        authorize(caller, connection.path_params["account_sid"])
+        authorize(caller, connection.path_params["account_sid"], self._kind)
         return AuthenticationResult(user=caller, auth=None)

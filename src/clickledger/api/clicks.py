@@ -10,7 +10,7 @@ from anyio import to_thread
 from litestar import Response, get
 from litestar.params import FromPath
 
-from clickledger.api.handling import AccountRequest, call_of, respond, services
+from clickledger.api.handling import AccountRequest, call_of, respond, services, zoned
 from clickledger.api.openapi import operation
 from clickledger.api.render import Fields, Resource, Value
 from clickledger.api.requests import require_id
@@ -125,7 +125,7 @@ def _shown(name: str, value: object, zone: ZoneInfo) -> Value:
         case bool() | int():
             return value
         case datetime():
-            return value.astimezone(zone).isoformat(timespec="seconds")
+            return zoned(value, zone)
         case _:
             text = str(value)
             return _NO_ENUM.sub("_", text).upper() if name in _ENUMS else text

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 from litestar import Response, get
 
-from clickledger.api.handling import AccountRequest, call_of, respond, services
-from clickledger.api.openapi import operation
+from clickledger.api.handling import AccountRequest, call_of, home, respond, services
+from clickledger.api.openapi import operation, operation_id
 from clickledger.api.render import Resource
 from clickledger.clock import to_datetime
 from clickledger.programs.days import load_zone, offset_text
@@ -16,7 +16,7 @@ from clickledger.programs.days import load_zone, offset_text
 @get(
     "/CompanyInformation",
     sync_to_thread=False,  # touches nothing: the caller is known already
-    operation_id="getCompanyInformation",
+    operation_id=operation_id("getCompanyInformation"),
     summary="Check credentials",
     operation_class=operation(answers={HTTPStatus.OK: "The account."}),
 )
@@ -33,7 +33,7 @@ def company_information(request: AccountRequest) -> Response[bytes]:
                 "Website": None,
                 "Timezone": zone_text(load_zone(caller.time_zone), moment),
                 "Currency": None,
-                "Uri": f"/Advertisers/{caller.sid}/CompanyInformation",
+                "Uri": f"{home(caller)}/CompanyInformation",
             },
         ),
     )

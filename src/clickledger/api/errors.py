@@ -47,6 +47,12 @@ class UriTooLongError(ClickledgerError):
     http_status = 414
 
 
+class UnsupportedMediaTypeError(ClickledgerError):
+    """The body is written in something this server does not read."""
+
+    http_status = 415
+
+
 class RangeError(ClickledgerError):
     """The range lies outside the file."""
 

@@ -1,8 +1,8 @@
 """What happens to every request before the framework routes it, and to every answer after.
 
 The wire lets a client say one thing in several ways: a format by suffix or header, a parameter
-in the query or in a form body, a method by ``_method``. Here each becomes one way, so that
-handlers know only that one.
+in the query, in a form body or in a JSON object, a method by ``_method``. Here each becomes one
+way, so that handlers know only that one.
 """
 
 import re
@@ -15,9 +15,16 @@ from urllib.parse import quote
 import structlog
 from anyio import to_thread
 
-from clickledger.api.errors import ContentTooLargeError, Problem, UriTooLongError, describe
+from clickledger.api.bodies import Pair, parse_object
+from clickledger.api.errors import (
+    ContentTooLargeError,
+    Problem,
+    UnsupportedMediaTypeError,
+    UriTooLongError,
+    describe,
+)
 from clickledger.api.render import Format, render
-from clickledger.api.requests import Call, Parameters, choose_format, parse_pairs
+from clickledger.api.requests import JSON_TYPES, Call, Parameters, choose_format, parse_pairs
 from clickledger.errors import InvalidInputError
 from clickledger.metrics import Metrics
 
@@ -27,6 +34,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: Takes a body apart.
+Language = Callable[[bytes], list[Pair]]
 
 #: No resource has a longer path; the router remembers the paths it has seen.
 MAX_PATH_CHARS = 2048
@@ -34,7 +43,9 @@ MAX_PATH_CHARS = 2048
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _FORM = "application/x-www-form-urlencoded"
 _OVERRIDES = frozenset({"PUT", "DELETE"})
-#: A longer form is taken apart in a thread.
+#: Whose body means something in any language; of the others only a form does.
+_WRITES = frozenset({"POST", "PUT", "DELETE"})
+#: A longer form or object is taken apart in a thread.
 _INLINE_BYTES = 64 * 1024
 
 
@@ -136,15 +147,39 @@ class _Answer:
 
 
 async def _parameters(scope: Scope, headers: Mapping[str, str], body: bytes) -> Parameters:
+    query: bytes = scope["query_string"]
+    language = _language(scope, headers, body)
+    if len(query) + len(body) > _INLINE_BYTES:
+        return await to_thread.run_sync(_parse, query, body, language)
+    return _parse(query, body, language)
+
+
+def _parse(query: bytes, body: bytes, language: Language) -> Parameters:
+    return Parameters([*parse_pairs(query), *language(body)])
+
+
+def _language(scope: Scope, headers: Mapping[str, str], body: bytes) -> Language:
+    """Choose how the body is read.
+
+    Raises:
+        UnsupportedMediaTypeError: it is meant to say something, in a language unknown here.
+    """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoded = [scope["query_string"], *([body] if kind == _FORM else [])]
-    if sum(map(len, encoded)) > _INLINE_BYTES:
-        return await to_thread.run_sync(_parse, encoded)
-    return _parse(encoded)
+    if kind == _FORM:
+        return parse_pairs
+    if scope["method"].upper() not in _WRITES or not body:
+        return _nothing
+    if kind not in JSON_TYPES:
+        raise UnsupportedMediaTypeError(
+            f"A body is read as {_FORM} or as application/json: name its type in Content-Type."
+        )
+    return parse_object
 
 
-def _parse(encoded: list[bytes]) -> Parameters:
-    return Parameters(pair for part in encoded for pair in parse_pairs(part))
+def _nothing(body: bytes) -> list[Pair]:
+    """Take no parameter from a body: one of a GET that is no form means nothing."""
+    del body
+    return []
 
 
 def _rewrite(scope: Scope, path: str, call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from anyio import CapacityLimiter
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 
-from clickledger.accounts.model import Account
+from clickledger.accounts.model import Account, Kind
 from clickledger.accounts.store import Accounts
 from clickledger.api.render import Document, render
 from clickledger.api.requests import Call
@@ -21,11 +22,16 @@ from clickledger.ids import ClickIds
 from clickledger.jobs.store import Jobs
 from clickledger.programs.store import Programs
 
-#: A request whose caller is known: every one below ``/Advertisers/{account_sid}``.
+#: A request whose caller is known: every one below ``/Advertisers/{account_sid}`` and
+#: ``/Mediapartners/{account_sid}``.
 AccountRequest = Request[Account, None, State]
 #: A request that anyone may make; its link is signed.
 OpenRequest = Request[None, None, State]
 AnyRequest = Request[Any, Any, State]
+
+
+#: What the paths of an account begin with; one capital, as the wire spells it.
+SURFACES: Mapping[Kind, str] = {"advertiser": "/Advertisers", "partner": "/Mediapartners"}
 
 
 class Clicks(Protocol):
@@ -79,3 +85,13 @@ def respond(
         headers={**(headers or {}), "Content-Type": call.form.content_type},
         media_type=call.form.content_type,
     )
+
+
+def home(caller: Account) -> str:
+    """Return what every path of an account begins with, without a host."""
+    return f"{SURFACES[caller.kind]}/{caller.sid}"
+
+
+def zoned(moment: datetime | None, zone: tzinfo) -> str:
+    """Write an instant as the wire does: in a zone, with its offset, in seconds; None: empty."""
+    return "" if moment is None else moment.astimezone(zone).isoformat(timespec="seconds")

@@ -17,7 +17,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 #: A ``+`` that a client forgot to encode arrives as a space.
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:?[0-9]{2}$)")
 _FIRST_YEAR = 1970
-_JSON_TYPES = frozenset({"application/json", "text/json"})
+JSON_TYPES = frozenset({"application/json", "text/json"})
 _XML_TYPES = frozenset({"application/xml", "text/xml"})
 
 
@@ -25,7 +25,7 @@ class Parameters:
     """Query and form parameters: names in any case, values in the order of arrival.
 
     Of a key that is repeated where one value is meant, the first counts. An empty value is
-    the same as none.
+    the same as none, unless a change asks what was ``given``.
     """
 
     __slots__ = ("_values",)
@@ -33,8 +33,13 @@ class Parameters:
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
+            values = self._values.setdefault(name.lower(), [])
             if value:
-                self._values.setdefault(name.lower(), []).append(value)
+                values.append(value)
+
+    def given(self, name: str) -> bool:
+        """Tell whether the name was there at all, with a value or without."""
+        return name.lower() in self._values
 
     def first(self, name: str) -> str | None:
         """Return the first value, or None."""
@@ -66,7 +71,7 @@ class Call:
     request_id: str
     #: Of the answer.
     form: Format
-    #: From the query, then from the form body.
+    #: From the query, then from the body: a form, or a JSON object.
     parameters: Parameters
     #: The answer's body will not be sent.
     head: bool
@@ -90,7 +95,7 @@ def _accepted(accept: str) -> Format:
     best: tuple[float, Format] = (0.0, Format.XML)
     for part in accept.split(","):
         kind, *arguments = (piece.strip().lower() for piece in part.split(";"))
-        form = Format.JSON if kind in _JSON_TYPES else Format.XML if kind in _XML_TYPES else None
+        form = Format.JSON if kind in JSON_TYPES else Format.XML if kind in _XML_TYPES else None
         if form and (quality := _quality(arguments)) > best[0]:
             best = (quality, form)
     return best[1]

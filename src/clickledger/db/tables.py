@@ -214,10 +214,11 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("tries", Integer, nullable=False, server_default="0"),  # since put or last replayed
     Column("finished_at", UtcDateTime),
-    # What is due, by endpoint; only what waits is in it.
+    # What is due, by endpoint, first attempts apart from retries; only what waits is in it.
     Index(
         "ix_deliveries_waiting",
         "notification_id",
+        "tries",
         "next_at",
         sqlite_where=text("fate = 'WAITING'"),
         postgresql_where=text("fate = 'WAITING'"),

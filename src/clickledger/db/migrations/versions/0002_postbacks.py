@@ -76,7 +76,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     for name, columns, condition in (
-        ("ix_deliveries_waiting", ["notification_id", "next_at"], "fate = 'WAITING'"),
+        ("ix_deliveries_waiting", ["notification_id", "tries", "next_at"], "fate = 'WAITING'"),
         (
             "ix_deliveries_order",
             ["notification_id", "order_key", "id"],

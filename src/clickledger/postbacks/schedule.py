@@ -52,7 +52,7 @@ def after(outcome: Outcome, *, tries: int, now: datetime, jitter: float) -> Verd
             disable=False,
             sentence=f"Delivered: the endpoint answered {status}.",
         )
-    what = _what(outcome)
+    what = failure(outcome)
     if status == HTTPStatus.GONE:
         return Verdict(
             fate=Fate.FAILED,
@@ -98,7 +98,8 @@ def worn_out(failing_since: datetime | None, now: datetime, days: float) -> str:
     return f"every call has failed since {since:%Y-%m-%dT%H:%M:%SZ}, for {days:g} days or more"
 
 
-def _what(outcome: Outcome) -> str:
+def failure(outcome: Outcome) -> str:
+    """Say in half a sentence why an attempt was not acknowledged."""
     if outcome.status is None:
         return outcome.problem or "there was no answer"
     try:

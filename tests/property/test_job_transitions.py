@@ -127,7 +127,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(attempt=attempts)
     def complete(self, attempt: Attempt) -> None:
         current = self.current(attempt)
-        assert self.runs.complete(attempt, rows=40, message="done") is current
+        assert self.runs.complete(attempt, rows=40, message="done", sha256="ab") is current
         if current:
             job = self.jobs.find(attempt.job_id)
             assert (job.result_run, job.percent, job.records) == (attempt.run, 100, 40)

@@ -9,12 +9,12 @@ from litestar.openapi.spec import OpenAPIType
 from litestar.params import FromPath
 
 from clickledger.api.handling import AccountRequest, call_of, respond, services
-from clickledger.api.jobs import job_path
 from clickledger.api.openapi import Query, operation
 from clickledger.api.render import Answer
 from clickledger.api.requests import Parameters, Reader, require_id, shown
 from clickledger.clock import Micros
 from clickledger.exports.model import ClickExportRequest, ResultFormat
+from clickledger.jobs.rules import job_path
 from clickledger.lake.schema import EXTRA_COLUMNS
 from clickledger.programs.days import today
 from clickledger.programs.model import Program

@@ -1,7 +1,6 @@
 """``Jobs``: list them, look at one, replay one (impact-api 3)."""
 
 import re
-from datetime import datetime
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
@@ -10,12 +9,13 @@ from litestar.params import FromPath
 
 from clickledger.accounts.model import Account
 from clickledger.api import paging
-from clickledger.api.handling import AccountRequest, Services, call_of, respond, services
+from clickledger.api.handling import AccountRequest, Services, call_of, respond, services, zoned
 from clickledger.api.openapi import PAGE, Query, operation
 from clickledger.api.render import Fields, Listing, Resource
 from clickledger.api.requests import Reader
 from clickledger.errors import NotFoundError
 from clickledger.jobs.model import Job
+from clickledger.jobs.rules import job_path
 from clickledger.programs.days import load_zone
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -137,13 +137,13 @@ def fields(job: Job, zone: ZoneInfo) -> Fields:
         "Type": job.type,
         "ProgramId": str(job.program_id),
         "CreatedBy": job.account_sid,
-        "CreatedDate": _shown(job.created_at, zone),
-        "StartedDate": _shown(job.started_at, zone),
-        "CompletedDate": _shown(job.completed_at, zone),
-        "AbandonedDate": _shown(job.abandoned_at, zone),
-        "CancelledDate": _shown(job.cancelled_at, zone),
-        "FailedDate": _shown(job.failed_at, zone),
-        "LastProgressUpdateDate": _shown(job.progress_at, zone),
+        "CreatedDate": zoned(job.created_at, zone),
+        "StartedDate": zoned(job.started_at, zone),
+        "CompletedDate": zoned(job.completed_at, zone),
+        "AbandonedDate": zoned(job.abandoned_at, zone),
+        "CancelledDate": zoned(job.cancelled_at, zone),
+        "FailedDate": zoned(job.failed_at, zone),
+        "LastProgressUpdateDate": zoned(job.progress_at, zone),
         "Status": job.state.value,
         "StatusMessage": job.message,
         "RecordsProcessed": str(job.records),
@@ -151,12 +151,3 @@ def fields(job: Job, zone: ZoneInfo) -> Fields:
         "Replayable": "true",  # of the type, not of the state
         "ResultUri": f"{job_path(job.account_sid, job.id)}/Download",
     }
-
-
-def job_path(account_sid: str, job_id: str) -> str:
-    """Return the path of a job, without a host."""
-    return f"/Advertisers/{account_sid}/Jobs/{job_id}"
-
-
-def _shown(moment: datetime | None, zone: ZoneInfo) -> str:
-    return "" if moment is None else moment.astimezone(zone).isoformat(timespec="seconds")

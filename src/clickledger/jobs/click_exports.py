@@ -7,6 +7,7 @@ import msgspec
 
 from clickledger.clock import Micros
 from clickledger.config import DataFolder, Settings
+from clickledger.exports import manifest as manifests
 from clickledger.exports import model
 from clickledger.exports import plan as plans
 from clickledger.exports import work as exports
@@ -86,6 +87,10 @@ class ClickExporter:
             parallel=self._settings.export_parallel,
         )
         return None if manifest is None else manifest.rows
+
+    def sha256(self, folder: Path) -> str:
+        """Tell the checksum of the whole result in this folder, in hexadecimal."""
+        return manifests.read(folder).sha256
 
 
 def _plan(plan: Mapping[str, object]) -> model.Plan:

@@ -182,6 +182,11 @@ def keep_result(
     return now - written_at < grace
 
 
+def job_path(account_sid: str, job_id: str) -> str:
+    """Return the path of a job, without a host."""
+    return f"/Advertisers/{account_sid}/Jobs/{job_id}"
+
+
 def _tries(count: int) -> str:
     return "1 try" if count == 1 else f"{count} tries"
 

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, select, update
 
 from clickledger.clock import SteadyClock, to_datetime
 from clickledger.db.tables import jobs
-from clickledger.jobs import rules
+from clickledger.jobs import events, rules
 from clickledger.jobs.identity import from_parameters
 from clickledger.jobs.model import Attempt, SliceDone, State, Unfinished, Work
 from clickledger.jobs.store import log_transition
+from clickledger.postbacks import outbox
 
 #: As declared by the table.
 _MESSAGE_CHARS = 2000
@@ -25,13 +26,18 @@ class Runs:
     """The worker's side of all jobs; safe to share between threads.
 
     ``tries``: before a job is FAILED. ``retry_s``: seconds from a failure to the next try.
+    ``origin``: what links in postbacks start with, without a slash at the end; empty: they are
+    paths.
     """
 
-    def __init__(self, engine: Engine, clock: SteadyClock, *, tries: int, retry_s: float) -> None:
+    def __init__(
+        self, engine: Engine, clock: SteadyClock, *, tries: int, retry_s: float, origin: str = ""
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._tries = tries
         self._retry_s = retry_s
+        self._origin = origin
 
     def unfinished(self) -> Sequence[Unfinished]:
         """List every unfinished job."""
@@ -143,36 +149,50 @@ class Runs:
             values["progress_at"] = self._now()
         return self._write(attempt, **values)
 
-    def complete(self, attempt: Attempt, *, rows: int, message: str) -> bool:
-        """Finish a run whose file is there; False: cancelled or replaced."""
+    def complete(self, attempt: Attempt, *, rows: int, message: str, sha256: str) -> bool:
+        """Finish a run whose file is there, and tell of it; False: cancelled or replaced.
+
+        ``sha256``: of the whole result, in hexadecimal.
+        """
         now = self._now()
-        written = self._write(
-            attempt,
-            state=State.COMPLETED.value,
-            message=message[:_MESSAGE_CHARS],
-            completed_at=now,
-            progress_at=now,
-            records=rows,
-            percent=100,
-            result_run=attempt.run,
-        )
+        with self._engine.begin() as connection:
+            written = _write(
+                connection,
+                attempt,
+                state=State.COMPLETED.value,
+                message=message[:_MESSAGE_CHARS],
+                completed_at=now,
+                progress_at=now,
+                records=rows,
+                percent=100,
+                result_run=attempt.run,
+            )
+            if written:
+                self._announce(connection, attempt, now, sha256)
         if written:
             log_transition(attempt.job_id, attempt.run, State.COMPLETED, rows=rows)
         return written
 
     def fail(self, attempt: Attempt, reason: str) -> State | None:
-        """Record that this try failed; return the state it leads to, None: it has moved on."""
+        """Record that this try failed; return the state it leads to, None: it has moved on.
+
+        FAILED is told to the world, ERROR is not: the job goes on.
+        """
         now = self._now()
         failure = rules.after_failure(
             reason, attempt=attempt.number, tries=self._tries, now=now, retry_s=self._retry_s
         )
-        written = self._write(
-            attempt,
-            state=failure.path[-1].value,
-            message=failure.message[:_MESSAGE_CHARS],
-            failed_at=now,
-            retry_at=failure.retry_at,
-        )
+        with self._engine.begin() as connection:
+            written = _write(
+                connection,
+                attempt,
+                state=failure.path[-1].value,
+                message=failure.message[:_MESSAGE_CHARS],
+                failed_at=now,
+                retry_at=failure.retry_at,
+            )
+            if written and failure.path[-1] is State.FAILED:
+                self._announce(connection, attempt, now, "")
         if not written:
             return None
         for state in failure.path:
@@ -239,11 +259,46 @@ class Runs:
 
     def _write(self, attempt: Attempt, **values: object) -> bool:
         with self._engine.begin() as connection:
-            written = connection.execute(update(jobs).where(*_fence(attempt)).values(**values))
-        return written.rowcount == 1
+            return _write(connection, attempt, **values)
+
+    def _announce(
+        self, connection: Connection, attempt: Attempt, now: datetime, sha256: str
+    ) -> None:
+        """Queue the postbacks about a run that has just ended, within its transaction."""
+        row = connection.execute(
+            select(
+                jobs.c.account_sid,
+                jobs.c.type,
+                jobs.c.program_id,
+                jobs.c.parameters,
+                jobs.c.state,
+                jobs.c.message,
+                jobs.c.records,
+            ).where(jobs.c.id == attempt.job_id)
+        ).one()
+        event = events.completion(
+            job_id=attempt.job_id,
+            account_sid=row.account_sid,
+            job_type=row.type,
+            program_id=row.program_id,
+            day=from_parameters(row.account_sid, row.parameters).date.isoformat(),
+            state=State(row.state),
+            message=row.message,
+            run=attempt.run,
+            rows=row.records,
+            sha256=sha256,
+            origin=self._origin,
+            at=now,
+        )
+        outbox.put(connection, event, now)
 
     def _now(self) -> datetime:
         return to_datetime(self._clock.now())
+
+
+def _write(connection: Connection, attempt: Attempt, **values: object) -> bool:
+    written = connection.execute(update(jobs).where(*_fence(attempt)).values(**values))
+    return written.rowcount == 1
 
 
 def _fence(attempt: Attempt) -> tuple[ColumnElement[bool], ...]:

@@ -85,6 +85,9 @@ class Exporter(Protocol):
             GoneError: the pinned version can no longer be read.
         """
 
+    def sha256(self, folder: Path) -> str:
+        """Tell the checksum of the whole result in this folder, in hexadecimal."""
+
 
 class Halted(BaseException):
     """The worker stops; the try is left as it is and goes on at the next start.
@@ -249,7 +252,13 @@ class Steps:
             day_end=to_datetime(bounds.end),
             replaced=work.replaces,
         )
-        return GO if self._runs.complete(attempt, rows=work.records, message=message) else STOP
+        completed = self._runs.complete(
+            attempt,
+            rows=work.records,
+            message=message,
+            sha256=self._exporter.sha256(self._folder(attempt)),
+        )
+        return GO if completed else STOP
 
     def _guarded(self, attempt: Attempt, step: Callable[[], Outcome]) -> Outcome:
         """Turn what goes wrong into an outcome that the job's message can show."""

@@ -78,7 +78,13 @@ class JobWorker:
         self._keep = timedelta(days=settings.result_keep_days)
         self._grace = max(_GRACE, timedelta(seconds=settings.signed_url_ttl_s))
         self._tries = settings.job_tries
-        self._runs = Runs(engine, clock, tries=settings.job_tries, retry_s=settings.job_retry_s)
+        self._runs = Runs(
+            engine,
+            clock,
+            tries=settings.job_tries,
+            retry_s=settings.job_retry_s,
+            origin=_origin(settings),
+        )
         self._halt = threading.Event()
         self._steps = Steps(
             runs=self._runs,
@@ -274,3 +280,8 @@ class JobWorker:
     def _jobs_running(self) -> Sequence[_Running]:
         with self._lock:
             return list(self._running.values())
+
+
+def _origin(settings: Settings) -> str:
+    """Name what links to this server start with: nobody calls here whose own words would do."""
+    return settings.public_url.rstrip("/") if "public_url" in settings.model_fields_set else ""

@@ -1,5 +1,6 @@
 """A data folder with jobs, a worker that can be started again, and an exporter that can fail."""
 
+import hashlib
 import json
 import os
 import threading
@@ -144,6 +145,10 @@ class FileExporter:
             return None
         (folder / results.MANIFEST).write_text(json.dumps(dict(plan)))
         return _ROWS_PER_SLICE * slices
+
+    def sha256(self, folder: Path) -> str:
+        """Compute it anew."""
+        return hashlib.sha256(read(folder).encode()).hexdigest()
 
 
 def content(version: int, *indexes: int) -> str:

@@ -30,6 +30,9 @@ _BATCH = 500
 #: Largest id that a database can be asked for.
 _MAX_ID = 2**63 - 1
 
+#: Finished, and nobody was told.
+_NEVER_ARRIVED = (Fate.FAILED, Fate.SKIPPED)
+
 
 class Deliveries:
     """The deliveries of all accounts; safe to share between threads.
@@ -47,6 +50,7 @@ class Deliveries:
         *,
         notification_id: str | None = None,
         fate: Fate | None = None,
+        failed_only: bool = False,
         since: datetime | None = None,
         until: datetime | None = None,
         page: int = 1,
@@ -54,11 +58,14 @@ class Deliveries:
     ) -> tuple[Sequence[Delivery], int]:
         """Return one page of deliveries, newest first, and how many there are on all pages.
 
-        An event exactly at ``since`` is in, one exactly at ``until`` is not.
+        An event exactly at ``since`` is in, one exactly at ``until`` is not. ``failed_only``:
+        FAILED and SKIPPED, which never arrived.
         """
         wanted = _wanted(account_sid, notification_id, since, until)
         if fate is not None:
             wanted.append(deliveries.c.fate == fate.value)
+        if failed_only:
+            wanted.append(_of(_NEVER_ARRIVED))
         with self._engine.connect() as connection:
             total = _count(connection, wanted)
             found = connection.execute(
@@ -124,9 +131,9 @@ class Deliveries:
             NotFoundError: there is no such notification, or it is another account's.
             ConflictError: it is off.
         """
-        fates = [Fate.FAILED, Fate.SKIPPED] + ([] if failed_only else [Fate.DELIVERED])
+        fates = _NEVER_ARRIVED if failed_only else (*_NEVER_ARRIVED, Fate.DELIVERED)
         wanted = _wanted(account_sid, notification_id, since, until)
-        wanted.append(deliveries.c.fate.in_([fate.value for fate in fates]))
+        wanted.append(_of(fates))
         wanted.append(deliveries.c.notification_id.in_(select(notifications.c.id).where(_ON)))
         with self._engine.connect() as connection:
             if notification_id is not None:
@@ -222,6 +229,10 @@ def _wanted(
     if until is not None:
         wanted.append(deliveries.c.event_at < until)
     return wanted
+
+
+def _of(fates: Sequence[Fate]) -> ColumnElement[bool]:
+    return deliveries.c.fate.in_([fate.value for fate in fates])
 
 
 def _count(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> int:

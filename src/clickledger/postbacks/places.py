@@ -1,0 +1,66 @@
+"""How many calls may be under way, and whose: so that no endpoint delays another. Pure."""
+
+from collections import Counter
+
+#: Calls under way at a time, over all endpoints: well below the files a process may have open.
+TOTAL = 500
+#: Calls under way at a time to one endpoint.
+EACH = 100
+#: Of these, retries to an endpoint whose last call failed: it is asked how it is, not flooded.
+FAILING = 4
+
+
+class Places:
+    """Places for calls, shared so that there is always one for an endpoint that has none.
+
+    No endpoint may hold more places than are free. So one that holds on to its calls gets half
+    of all at most, two of them a third each, and whoever comes then finds as many free.
+    """
+
+    __slots__ = ("_each", "_failing", "_held", "_retrying", "_taken", "_total")
+
+    def __init__(self, total: int = TOTAL, each: int = EACH, failing: int = FAILING) -> None:
+        self._total = total
+        self._each = each
+        self._failing = failing
+        self._taken = 0
+        self._held: Counter[str] = Counter()
+        self._retrying: Counter[str] = Counter()
+
+    @property
+    def taken(self) -> int:
+        """How many are taken."""
+        return self._taken
+
+    def room(self, endpoint: str) -> int:
+        """Tell how many more first attempts an endpoint may have under way now."""
+        held = self._held[endpoint]
+        # Each place taken makes one more held and one less free.
+        return max(0, min(self._each - held, (self._total - self._taken - held + 1) // 2))
+
+    def retry_room(self, endpoint: str, *, failing: bool) -> int:
+        """Tell the same of retries; ``failing``: its last call failed."""
+        room = self.room(endpoint)
+        return max(0, min(room, self._failing - self._retrying[endpoint])) if failing else room
+
+    def take(self, endpoint: str, *, retry: bool) -> None:
+        """Take a place."""
+        self._taken += 1
+        self._held[endpoint] += 1
+        self._retrying[endpoint] += retry
+
+    def release(self, endpoint: str, *, retry: bool) -> None:
+        """Give a place back."""
+        self._taken -= 1
+        self._held[endpoint] -= 1
+        self._retrying[endpoint] -= retry
+        if not self._held[endpoint]:
+            del self._held[endpoint], self._retrying[endpoint]
+
+    def copy(self) -> "Places":
+        """Return the same places, to plan with."""
+        made = Places(self._total, self._each, self._failing)
+        made._taken = self._taken
+        made._held = self._held.copy()
+        made._retrying = self._retrying.copy()
+        return made

@@ -30,9 +30,8 @@ _SIGNATURES = ("signature", "accesskey", "privatekey")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 _JSON_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_XML_PAIR = re.compile(
-    r"<([^<>\s/!?]+)[^<>]*>([^<]*)</|([^\s<>=\"']+)\s*=\s*\"([^\"]*)\"|([^\s<>=\"']+)\s*=\s*'([^']*)'"
-)
+_XML_ELEMENT = re.compile(r"<([\w:.-]+)(?:\s[^<>]*)?>([^<]*)</")
+_XML_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*[\"']([^\"'<]*)[\"']")
 
 
 def looks_secret(name: str) -> bool:
@@ -112,8 +111,10 @@ def _masked(pair: str) -> str:
 def _secrets(draft: Draft) -> set[str]:
     """Collect what is secret in a notification, as it is sent."""
     found: set[str] = set()
-    for value in draft.headers.values():
-        found.update((value, value.rpartition(" ")[2]))
+    for name, value in draft.headers.items():
+        if looks_secret(name):
+            # of "Bearer abc" the second word alone, too
+            found.update((value, value.rpartition(" ")[2]))
     for name, value in (
         *_query_pairs(draft.url.partition("?")[2]),
         *_body_pairs(draft.body, draft.body_format),
@@ -135,8 +136,7 @@ def _body_pairs(body: str, body_format: BodyFormat) -> Iterator[tuple[str, str]]
         case BodyFormat.JSON:
             yield from _JSON_PAIR.findall(body)
         case BodyFormat.XML:
-            for pair in _XML_PAIR.findall(body):
-                name, value = [part for part in pair if part][:2] or ("", "")
-                yield name, value
+            yield from _XML_ELEMENT.findall(body)
+            yield from _XML_ATTRIBUTE.findall(body)
         case BodyFormat.FORM:
             yield from _query_pairs(body)

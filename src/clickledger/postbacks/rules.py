@@ -63,10 +63,15 @@ def check(draft: Draft) -> list[FieldError]:
 
 
 def matches(draft: Draft, event: Event) -> bool:
-    """Tell whether a notification is about an event; whose account it is, is not asked here."""
+    """Tell whether a notification is about an event; whose account it is, is not asked here.
+
+    A digest stands for clicks that the notification was about, of any program and partner.
+    """
+    if event.name == CLICK_DIGEST:
+        return draft.kind is event.kind
     return (
         draft.kind is event.kind
-        and (not draft.events or event.name == CLICK_DIGEST or event.name in draft.events)
+        and (not draft.events or event.name in draft.events)
         and (not draft.program_ids or event.program_id in draft.program_ids)
         and (not draft.partner_ids or event.partner_id in draft.partner_ids)
         and (not draft.action_tracker_ids or event.action_tracker_id in draft.action_tracker_ids)

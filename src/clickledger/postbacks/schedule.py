@@ -69,8 +69,8 @@ def after(outcome: Outcome, *, tries: int, now: datetime, jitter: float) -> Verd
         )
     pause = SCHEDULE_S[tries] * (1 + JITTER * (2 * jitter - 1))
     asked = retry_after(outcome.headers, now) if status in _BUSY else 0.0
-    # Asked for: never earlier, and spread out behind it.
-    pause = max(pause, asked * (1 + JITTER * jitter))
+    # Never before what was asked for; calls that were all asked the same spread out behind it.
+    pause = max(pause, min(asked * (1 + JITTER * jitter), RETRY_AFTER_CAP_S))
     next_at = now + timedelta(seconds=pause)
     wish = f", which asked for {asked:.0f} s" if asked else ""
     return Verdict(
@@ -101,7 +101,7 @@ def worn_out(failing_since: datetime | None, now: datetime, days: float) -> str:
 def failure(outcome: Outcome) -> str:
     """Say in half a sentence why an attempt was not acknowledged."""
     if outcome.status is None:
-        return outcome.problem or "there was no answer"
+        return outcome.problem.rstrip(".") or "there was no answer"
     try:
         phrase = f" {HTTPStatus(outcome.status).phrase}"
     except ValueError:

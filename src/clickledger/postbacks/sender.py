@@ -139,7 +139,7 @@ class Sender:
                 return connection
             await _close(connection)
         if origin[0] == "https" and self._tls is None:
-            self._tls = _tls()
+            self._tls = trust()
         return httpcore.AsyncHTTPConnection(
             request.url.origin,
             ssl_context=self._tls,
@@ -157,10 +157,10 @@ _FAILURES = (
 )
 
 
-def _tls() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """Trust what the system trusts, and the usual authorities where the system has no list.
 
-    Made at the first call that needs it: it takes tens of milliseconds.
+    It takes tens of milliseconds; a sender that was given none makes one when it first needs it.
     """
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

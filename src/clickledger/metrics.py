@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 #: Finer below 5 ms than the usual buckets: a redirect is expected there.
 _REDIRECT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+#: Up to beyond the usual limit of a call.
+_CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0)
 
 
 class Metrics:
@@ -98,6 +100,36 @@ class Metrics:
             "clickledger_jobs_finished",
             "Runs of jobs that ended, by state.",
             ["state"],
+            registry=registry,
+        )
+        self.postback_attempts = Counter(
+            "clickledger_postback_attempts",
+            "Calls of postback endpoints, by what they led to: delivered, to_retry, given_up.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.postback_seconds = Histogram(
+            "clickledger_postback_attempt_seconds",
+            "Duration of calls of postback endpoints.",
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
+        self.postback_first_seconds = Histogram(
+            "clickledger_postback_first_attempt_seconds",
+            "From when a postback was due to its first attempt.",
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
+        self.postbacks_waiting = Gauge(
+            "clickledger_postbacks_waiting",
+            "Postbacks that wait for their first attempt or for a retry.",
+            multiprocess_mode="mostrecent",
+            registry=registry,
+        )
+        self.postbacks_overdue = Gauge(
+            "clickledger_postbacks_overdue_seconds",
+            "How long the postback that has been due the longest has waited since.",
+            multiprocess_mode="mostrecent",
             registry=registry,
         )
         self.api_requests = Counter(

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -12,7 +13,7 @@ from sqlalchemy import Engine
 
 from clickledger.accounts.keys import Keys, Ring
 from clickledger.accounts.store import Accounts
-from clickledger.api.app import create_app
+from clickledger.api.app import Postbacks, create_app
 from clickledger.api.probes import PROBE_PATHS, Check, Probes
 from clickledger.clock import SteadyClock
 from clickledger.collector.app import Collector, Receive, Scope, Send
@@ -26,6 +27,10 @@ from clickledger.jobs.store import Jobs
 from clickledger.lake import queries
 from clickledger.lake.store import Lake
 from clickledger.metrics import Metrics
+from clickledger.postbacks.log import Deliveries
+from clickledger.postbacks.network import Guard, Resolver, system_resolver
+from clickledger.postbacks.sender import Sender, trust
+from clickledger.postbacks.store import Notifications
 from clickledger.programs.directory_keeper import DirectoryKeeper
 from clickledger.programs.store import Programs
 from clickledger.spool.writer import Writer
@@ -131,6 +136,7 @@ class Node:
             programs=Programs(engine, accounts),
             jobs=Jobs(engine, self._clock),
             clicks=LakeClicks(self._settings, self._folder),
+            postbacks=open_postbacks(self._settings, engine, self._clock),
             results=self._folder.results,
             keys=keys,
             settings=self._settings,
@@ -149,7 +155,12 @@ class Node:
         age = time.time() - status["at"]
         if age > _STALE_STATUS_S:
             return f"the worker last reported {age:.0f} s ago"
-        return "; ".join(filter(None, (status["lake"].get("fault"), status["jobs"].get("trouble"))))
+        faults = (
+            status["lake"].get("fault"),
+            status["jobs"].get("trouble"),
+            status.get("postbacks", {}).get("trouble"),
+        )
+        return "; ".join(filter(None, faults))
 
     def _registry(self) -> CollectorRegistry:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -157,6 +168,29 @@ class Node:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(self._folder.metrics))  # type: ignore[no-untyped-call]  # ships no types
         return registry
+
+
+def open_postbacks(
+    settings: Settings, engine: Engine, clock: SteadyClock, resolve: Resolver = system_resolver
+) -> Postbacks:
+    """Put together what the API of notifications stands on; nothing of it is to be closed."""
+    guard = Guard(settings.postback_networks, settings.postback_ports, resolve)
+
+    def open_sender() -> Sender:
+        return Sender(
+            guard,
+            settings.postback_connect_s,
+            settings.postback_timeout_s,
+            clock=clock,
+            tls=trust(),
+        )
+
+    overlap = timedelta(seconds=settings.postback_secret_overlap_s)
+    return Postbacks(
+        notifications=Notifications(engine, clock, guard, overlap),
+        deliveries=Deliveries(engine, clock),
+        open_sender=open_sender,
+    )
 
 
 class LakeClicks:

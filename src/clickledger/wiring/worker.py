@@ -1,4 +1,4 @@
-"""The worker process: the loader, the maintenance of the lake, and the jobs."""
+"""The worker process: the loader, the maintenance of the lake, the jobs and the postbacks."""
 
 import contextlib
 import time
@@ -18,13 +18,15 @@ from clickledger.jobs.work import JobWorker
 from clickledger.lake.store import Lake
 from clickledger.lake.work import LakeWorker
 from clickledger.metrics import Metrics
+from clickledger.postbacks.network import Guard
+from clickledger.postbacks.work import PostbackWorker
 from clickledger.programs.directory_keeper import DirectoryKeeper
 from clickledger.programs.store import Programs
 
 
 @contextlib.contextmanager
 def open_worker(settings: Settings, folder: DataFolder) -> Iterator[Callable[[], None]]:
-    """Run the loader, the maintenance and the jobs of one folder; yield what reports on them.
+    """Run all that works on one folder; yield what reports on it.
 
     Raises:
         ClickledgerError: the folder has a worker already, or something it needs is missing.
@@ -64,17 +66,33 @@ def open_worker(settings: Settings, folder: DataFolder) -> Iterator[Callable[[],
             metrics=metrics,
             clock=clock,
         )
+        posting = PostbackWorker(
+            engine=engine,
+            settings=settings,
+            metrics=metrics,
+            clock=clock,
+            guard=Guard(settings.postback_networks, settings.postback_ports),
+        )
+        # First: it makes sure that this is the only worker.
         exporting.start()
         opened.callback(exporting.stop)
+        posting.start()
+        opened.callback(posting.stop)
         loading.start()
         opened.callback(loading.stop)
         # Told first, all at once: each then has the whole time to end.
         opened.callback(loading.halt)
         opened.callback(exporting.halt)
+        opened.callback(posting.halt)
 
         def report() -> None:
             """Write what the probes of the HTTP processes tell of this one."""
-            status = {"at": time.time(), "lake": loading.status(), "jobs": exporting.status()}
+            status = {
+                "at": time.time(),
+                "lake": loading.status(),
+                "jobs": exporting.status(),
+                "postbacks": posting.status(),
+            }
             replacement = folder.worker_status.with_suffix(".new")
             with contextlib.suppress(OSError):  # a full disk is the spool's to report
                 replacement.write_bytes(msgspec.json.encode(status))

@@ -156,6 +156,8 @@ def _where(authority: str, standard_port: int) -> tuple[str, int]:
             host = str(ipaddress.IPv6Address(address))
         except ValueError as error:
             raise TemplateError(f"[{address}] is not an IPv6 address") from error
+    elif authority.startswith("["):
+        raise TemplateError(f"{authority!r} is not an IPv6 address in brackets")
     else:
         address, colon, rest = authority.partition(":")
         port = rest if colon else None

@@ -50,7 +50,19 @@ def routes() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 def render() -> str:
     """Make the page."""
-    return "\n".join([_INTRODUCTION, *(_section(*route) for route in routes()), _ERRORS])
+    known = {(method, path): operation for method, path, operation in routes()}
+    sections = []
+    for (method, path), operation in known.items():
+        same = path.replace("/Mediapartners/", "/Advertisers/", 1)
+        if same != path and (method, same) in known:
+            sections.append(_partners_section(method, path, same))
+        else:
+            sections.append(_section(method, path, operation))
+    return "\n".join([_INTRODUCTION, *sections, _ERRORS])
+
+
+def _partners_section(method: str, path: str, same: str) -> str:
+    return f"## `{method} {path}`\n\nFor partners, what `{method} {same}` is for brands.\n"
 
 
 def _section(method: str, path: str, operation: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -332,16 +333,52 @@ def test_no_schema_is_served(api: BrandApi) -> None:
         assert api.get(path).status == 404
 
 
-def test_the_description_names_every_operation_and_its_parameters() -> None:
-    document = openapi_document()
-    paths = document["paths"]
-    assert isinstance(paths, dict)
-    assert {
-        (method, path): [one["name"] for one in operation["parameters"] if one["in"] == "query"]
+#: What brands and partners have below their own paths, and its parameters.
+SHARED = {
+    ("get", "/CompanyInformation"): [],
+    ("get", "/EventNotifications"): ["Page", "PageSize"],
+    ("post", "/EventNotifications"): [],
+    ("get", "/EventNotifications/{notification_id}"): [],
+    ("put", "/EventNotifications/{notification_id}"): [],
+    ("delete", "/EventNotifications/{notification_id}"): [],
+    ("put", "/EventNotifications/{notification_id}/Enable"): [],
+    ("put", "/EventNotifications/{notification_id}/Disable"): [],
+    ("put", "/EventNotifications/{notification_id}/RotateSecret"): [],
+    ("post", "/EventNotifications/{notification_id}/Test"): [],
+    ("put", "/EventNotifications/{notification_id}/Replay"): [],
+    ("get", "/EventNotifications/{notification_id}/Deliveries"): [
+        *("Status", "StartDate", "EndDate", "Page", "PageSize"),
+    ],
+    ("get", "/EventNotifications/{notification_id}/Deliveries/{delivery_id}"): [],
+    ("put", "/EventNotifications/{notification_id}/Deliveries/{delivery_id}/Replay"): [],
+}
+DRAFT = [
+    *("Name", "Kind", "Url", "Method", "Body", "BodyFormat", "Events", "ProgramIds", "PartnerIds"),
+    *("ActionTrackerIds", "MinimumDelay", "Headers", "ClickLimit"),
+]
+BODIES = {
+    ("post", "/EventNotifications"): [*DRAFT, "Secret"],
+    ("put", "/EventNotifications/{notification_id}"): DRAFT,
+    ("put", "/EventNotifications/{notification_id}/RotateSecret"): ["Secret"],
+    ("put", "/EventNotifications/{notification_id}/Replay"): ["StartDate", "EndDate", "FailedOnly"],
+}
+SURFACES = ("/Advertisers/{account_sid}", "/Mediapartners/{account_sid}")
+
+
+def described() -> dict[tuple[str, str], dict[str, Any]]:
+    paths: Any = openapi_document()["paths"]
+    return {
+        (method, path): operation
         for path, methods in paths.items()
         for method, operation in methods.items()
+    }
+
+
+def test_the_description_names_every_operation_and_its_parameters() -> None:
+    assert {
+        route: [one["name"] for one in operation["parameters"] if one["in"] == "query"]
+        for route, operation in described().items()
     } == {
-        ("get", "/Advertisers/{account_sid}/CompanyInformation"): [],
         ("get", "/Advertisers/{account_sid}/Programs/{program_id}/ClickExport"): [
             *("Date", "AdId", "MediaId", "UniqueClick", "ResultFormat", "Columns"),
         ],
@@ -353,6 +390,27 @@ def test_the_description_names_every_operation_and_its_parameters() -> None:
         ("put", "/Advertisers/{account_sid}/Jobs/{job_id}/Replay"): [],
         ("get", "/Advertisers/{account_sid}/Jobs/{job_id}/Download"): ["Mode"],
         ("get", "/Advertisers/{account_sid}/Jobs/{job_id}/Manifest"): [],
-        ("get", "/Mediapartners/{account_sid}/CompanyInformation"): [],
         ("get", "/results/{job_id}/{run}/{expires}/{signature}"): [],
+        **{
+            (method, surface + path): names
+            for surface in SURFACES
+            for (method, path), names in SHARED.items()
+        },
     }
+
+
+def test_the_description_names_what_each_body_may_say() -> None:
+    assert {
+        route: list(content["schema"]["properties"])
+        for route, operation in described().items()
+        for content in operation.get("requestBody", {"content": {}})["content"].values()
+    } == {
+        (method, surface + path): names
+        for surface in SURFACES
+        for (method, path), names in BODIES.items()
+    }
+
+
+def test_each_operation_has_a_name_of_its_own() -> None:
+    names = [operation["operationId"] for operation in described().values()]
+    assert len(set(names)) == len(names)

@@ -1,5 +1,7 @@
 """The API as one ASGI callable: routes, authentication, errors, and what stands in front."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,21 +17,45 @@ from clickledger import __version__
 from clickledger.accounts.keys import Keys, Ring
 from clickledger.accounts.model import Kind
 from clickledger.accounts.store import Accounts
-from clickledger.api import click_export, clicks, company, downloads, jobs
+from clickledger.api import (
+    click_export,
+    clicks,
+    company,
+    deliveries,
+    downloads,
+    jobs,
+    notifications,
+)
 from clickledger.api.auth import Authentication
 from clickledger.api.errors import describe
 from clickledger.api.front import App, Front
 from clickledger.api.handling import SURFACES, AnyRequest, Clicks, Services, call_of, respond
 from clickledger.api.signed_urls import SignedUrls
+from clickledger.api.trials import Trials
 from clickledger.clock import SteadyClock
 from clickledger.config import Settings
 from clickledger.ids import ClickIds
 from clickledger.jobs.store import Jobs
 from clickledger.metrics import Metrics
+from clickledger.postbacks.log import Deliveries
+from clickledger.postbacks.sender import Sender
+from clickledger.postbacks.store import Notifications
 from clickledger.programs.store import Programs
 
 #: The query engine uses every core for one search already.
 _SEARCHES = 2
+#: A name server that does not answer holds one for seconds.
+_LOOK_UPS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postbacks:
+    """What the API of notifications stands on."""
+
+    notifications: Notifications
+    deliveries: Deliveries
+    #: Makes what calls an endpoint, for one test.
+    open_sender: Callable[[], Sender]
 
 
 def create_app(
@@ -38,6 +64,7 @@ def create_app(
     programs: Programs,
     jobs: Jobs,
     clicks: Clicks,
+    postbacks: Postbacks,
     results: Path,
     keys: Keys,
     settings: Settings,
@@ -54,6 +81,10 @@ def create_app(
         results=results,
         signed_urls=SignedUrls(lambda: keys.ring(Ring.DOWNLOAD)),
         searches=CapacityLimiter(_SEARCHES),
+        notifications=postbacks.notifications,
+        deliveries=postbacks.deliveries,
+        look_ups=CapacityLimiter(_LOOK_UPS),
+        trials=Trials(postbacks.open_sender, clock),
         settings=settings,
         now=clock.now,
     )
@@ -76,9 +107,25 @@ def openapi_document() -> dict[str, object]:
 
 
 def _framework(state: State, openapi_config: OpenAPIConfig | None = None) -> Litestar:
+    shared = [
+        company.company_information,
+        notifications.list_notifications,
+        notifications.create_notification,
+        notifications.get_notification,
+        notifications.change_notification,
+        notifications.remove_notification,
+        notifications.enable_notification,
+        notifications.disable_notification,
+        notifications.rotate_secret,
+        notifications.test_notification,
+        deliveries.list_deliveries,
+        deliveries.get_delivery,
+        deliveries.replay_delivery,
+        deliveries.replay_deliveries,
+    ]
     brand = _surface(
         "advertiser",
-        company.company_information,
+        *shared,
         click_export.schedule_click_export,
         clicks.get_click,
         jobs.list_jobs,
@@ -87,7 +134,7 @@ def _framework(state: State, openapi_config: OpenAPIConfig | None = None) -> Lit
         downloads.download,
         downloads.manifest,
     )
-    partner = _surface("partner", company.company_information)
+    partner = _surface("partner", *shared)
     return Litestar(
         route_handlers=[brand, partner, downloads.fetch],
         exception_handlers={Exception: _answer_error},

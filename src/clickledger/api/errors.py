@@ -31,6 +31,7 @@ _HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {
         "WWW-Authenticate": 'Basic realm="clickledger", charset="UTF-8"',
     },
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": "5"},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
 
@@ -61,6 +62,12 @@ class RangeError(ClickledgerError):
     def __init__(self, size: int) -> None:
         super().__init__(f"The range lies outside the file, which has {size} bytes.")
         self.size = size
+
+
+class TooManyRequestsError(ClickledgerError):
+    """More at a time than this server does; it may be asked again soon."""
+
+    http_status = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,13 @@ from clickledger.accounts.store import Accounts
 from clickledger.api.render import Document, render
 from clickledger.api.requests import Call
 from clickledger.api.signed_urls import SignedUrls
+from clickledger.api.trials import Trials
 from clickledger.clock import Micros
 from clickledger.config import Settings
 from clickledger.ids import ClickIds
 from clickledger.jobs.store import Jobs
+from clickledger.postbacks.log import Deliveries
+from clickledger.postbacks.store import Notifications
 from clickledger.programs.store import Programs
 
 #: A request whose caller is known: every one below ``/Advertisers/{account_sid}`` and
@@ -56,6 +59,11 @@ class Services:
     signed_urls: SignedUrls
     #: Searches of the lake under way at a time.
     searches: CapacityLimiter
+    notifications: Notifications
+    deliveries: Deliveries
+    #: Addresses of endpoints looked up at a time: a name server may take seconds over each.
+    look_ups: CapacityLimiter
+    trials: Trials
     settings: Settings
     now: Callable[[], Micros]
 

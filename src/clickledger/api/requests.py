@@ -13,6 +13,7 @@ from clickledger.errors import FieldError, InvalidInputError
 MAX_PARAMETERS = 100_000
 
 _ID = re.compile(r"0*[1-9][0-9]{0,15}")
+_WHOLE = re.compile(r"[0-9]{1,16}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 #: A ``+`` that a client forgot to encode arrives as a space.
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:?[0-9]{2}$)")
@@ -135,6 +136,11 @@ class Reader:
         self._parameters = parameters
         self._errors: list[FieldError] = []
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """Names of the fields that are wrong so far."""
+        return frozenset(error.field for error in self._errors)
+
     def refuse(self, field: str, message: str) -> None:
         """Note that a field is wrong."""
         self._errors.append(FieldError(field=field, message=message))
@@ -144,6 +150,14 @@ class Reader:
         if self._errors:
             sentence = "; ".join(f"{one.field}: {one.message}" for one in self._errors)
             raise InvalidInputError(sentence, *self._errors)
+
+    def text(self, name: str) -> str:
+        """Read a text as it stands; empty: there is none."""
+        return self._parameters.first(name) or ""
+
+    def texts(self, name: str) -> list[str]:
+        """Read a repeatable text."""
+        return self._parameters.all(name)
 
     def ids(self, name: str) -> tuple[int, ...]:
         """Read a repeatable list of ids: sorted, each once."""
@@ -188,6 +202,16 @@ class Reader:
             self.refuse(name, f"Expected a number from 1, not {shown(text)}")
             return default
         return min(value, maximum)
+
+    def whole(self, name: str, *, default: int) -> int:
+        """Read a whole number from 0."""
+        text = self._parameters.first(name)
+        if text is None:
+            return default
+        if not _WHOLE.fullmatch(text.strip()):
+            self.refuse(name, f"Expected a whole number, not {shown(text)}")
+            return default
+        return int(text)
 
     def day(self, name: str) -> date | None:
         """Read a date written ``yyyy-mm-dd``, from 1970 on."""

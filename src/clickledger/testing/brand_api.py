@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from sqlalchemy import Engine, update
@@ -14,7 +15,7 @@ from clickledger.accounts.keys import Keys, Ring
 from clickledger.accounts.model import Account
 from clickledger.accounts.store import Accounts
 from clickledger.api.app import create_app
-from clickledger.api.handling import Clicks
+from clickledger.api.handling import Clicks, home
 from clickledger.clock import Micros, SteadyClock, to_datetime, to_micros
 from clickledger.config import DataFolder, Settings
 from clickledger.db import tables
@@ -26,9 +27,31 @@ from clickledger.jobs.model import Job
 from clickledger.jobs.results import run_folder
 from clickledger.jobs.store import Jobs
 from clickledger.metrics import Metrics
+from clickledger.postbacks import outbox
+from clickledger.postbacks.log import Deliveries
+from clickledger.postbacks.model import Event
+from clickledger.postbacks.network import Resolver
+from clickledger.postbacks.store import Notifications
 from clickledger.programs.model import Program
 from clickledger.programs.store import Programs
 from clickledger.testing.in_process import Answer, App, request
+from clickledger.wiring.node import open_postbacks
+
+#: What the names of endpoints resolve to; an address is its own.
+HOSTS: Mapping[str, tuple[str, ...]] = {
+    "hooks.example": ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"),
+    "private.example": ("10.0.0.7",),
+    "half-private.example": ("93.184.216.34", "169.254.169.254"),
+}
+
+
+def known_hosts(host: str) -> Sequence[str]:
+    """Look a name up in ``HOSTS``; OSError when it is not there, as for one that does not exist."""
+    with contextlib.suppress(ValueError):
+        return (str(ip_address(host)),)
+    if host not in HOSTS:
+        raise OSError(f"{host} is unknown")
+    return HOSTS[host]
 
 
 @dataclass(slots=True)
@@ -93,6 +116,11 @@ class BrandApi:
     stranger: Login
     strange_program: Program
     partner: Login
+    partner_id: int
+    #: Of the same brand.
+    other_partner: Login
+    notifications: Notifications
+    deliveries: Deliveries
 
     def get(self, target: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Ask as the brand."""
@@ -118,12 +146,22 @@ class BrandApi:
         headers: Mapping[str, str] | None = None,
         body: bytes | Sequence[bytes] = b"",
     ) -> Answer:
-        """Send as someone else, or as nobody; ``…`` in the target is the brand's own path."""
+        """Send as someone else, or as nobody.
+
+        ``…`` in the target is a partner's own path for a partner, and the brand's otherwise.
+        """
         pairs = dict(headers or {})
         if login is not None:
             pairs.setdefault("authorization", login.header)
-        path = target.replace("…", f"/Advertisers/{self.brand.sid}", 1)
+        partner = login is not None and login.account.kind == "partner"
+        account = login.account if login is not None and partner else self.brand.account
+        path = target.replace("…", home(account), 1)
         return request(self.app, method, path, headers=pairs, body=body)
+
+    def put(self, event: Event) -> int:
+        """Put an event into the outbox; return for how many notifications."""
+        with self.engine.begin() as connection:
+            return outbox.put(connection, event, to_datetime(self.clock()))
 
     def export(self, query: str = "") -> Job:
         """Schedule an export of the brand's program; return its job."""
@@ -194,11 +232,13 @@ def brand_api(
     now: datetime,
     settings: Settings | None = None,
     clicks: Clicks | None = None,
+    resolve: Resolver = known_hosts,
 ) -> Iterator[BrandApi]:
     """Make a data folder with two brands and serve their API in this process.
 
     The first brand shows dates in Berlin; its program has its days in New York. ``clicks``:
-    where to look clicks up, instead of what is put into ``BrandApi.clicks``.
+    where to look clicks up, instead of what is put into ``BrandApi.clicks``. ``resolve``: where
+    postbacks look hosts up, instead of in ``HOSTS``.
     """
     data = DataFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,12 +264,16 @@ def brand_api(
         )
         for login, name in ((brand, "Spring Sale"), (stranger, "Other Sale"))
     )
-    partner, token = programs.create_partner(advertiser_sid=brand.sid, name="Blog")
+    partner, other_partner = (
+        programs.create_partner(advertiser_sid=brand.sid, name=name) for name in ("Blog", "Forum")
+    )
+    postbacks = open_postbacks(settings, engine, SteadyClock(clock), resolve)
     app = create_app(
         accounts=accounts,
         programs=programs,
         jobs=jobs,
         clicks=clicks or known_clicks,
+        postbacks=postbacks,
         results=data.results,
         keys=keys,
         settings=settings,
@@ -251,7 +295,11 @@ def brand_api(
             program=program,
             stranger=stranger,
             strange_program=strange_program,
-            partner=Login(account=accounts.get(partner.sid), token=token),
+            partner=Login(account=accounts.get(partner[0].sid), token=partner[1]),
+            partner_id=partner[0].id,
+            other_partner=Login(account=accounts.get(other_partner[0].sid), token=other_partner[1]),
+            notifications=postbacks.notifications,
+            deliveries=postbacks.deliveries,
         )
     finally:
         engine.dispose()

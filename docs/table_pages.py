@@ -7,7 +7,6 @@ import pyarrow as pa
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
-from clickledger import cli
 from clickledger.config import Settings
 from clickledger.enrich import pipeline
 from clickledger.errors import ClickledgerError
@@ -20,11 +19,8 @@ from clickledger.lake.schema import (
     ExportColumn,
 )
 from clickledger.metrics import Metrics
-from docs import meanings
+from docs import cli_page, meanings
 from docs.markdown import code, table
-
-#: The command line imports every part: after it, every error class is known.
-_EVERY_PART = cli
 
 
 def settings() -> str:
@@ -116,6 +112,8 @@ def error_classes() -> list[type[ClickledgerError]]:
                 yield child
                 yield from below(child)
 
+    # The commands import every part: after them, every error class is known.
+    list(cli_page.commands())
     return [ClickledgerError, *below(ClickledgerError)]
 
 

@@ -468,7 +468,7 @@ def test_a_database_that_is_gone_is_told(demo: Path) -> None:
 def test_a_database_that_waits_for_its_migrations_is_told(demo: Path) -> None:
     (demo / "control.db").unlink()
     (demo / "control.db").touch()
-    assert "is at revision none and 0001 is needed" in refused("program", "list", data=demo)
+    assert "is at revision none and 0002 is needed" in refused("program", "list", data=demo)
 
 
 def test_damaged_keys_are_told(demo: Path) -> None:

@@ -60,7 +60,7 @@ def test_show_names_replay_when_the_result_is_removed(node: JobNode[FileExporter
     job = node.schedule()
     attempt = node.runs.claim(node.runs.unfinished()[0])
     assert attempt is not None
-    node.runs.complete(attempt, rows=0, message="done")
+    node.runs.complete(attempt, rows=0, message="done", sha256="ab")
     with node.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET result_run = NULL")
     assert "removed; replay the job" in run(node, "show", job.id)

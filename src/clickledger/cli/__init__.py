@@ -6,28 +6,38 @@ import sys
 import structlog
 import typer
 
-from clickledger.cli import account, ad, init, job, keys, lake, link, partner, program, serve, spool
+from clickledger.cli import deferred
 from clickledger.errors import ClickledgerError
+
+#: A module with one command gives a function, a module with several gives `app`.
+_COMMANDS = {
+    "init": "clickledger.cli.init:init",
+    "serve": "clickledger.cli.serve:serve",
+    "program": "clickledger.cli.program:app",
+    "partner": "clickledger.cli.partner:app",
+    "ad": "clickledger.cli.ad:app",
+    "link": "clickledger.cli.link:app",
+    "account": "clickledger.cli.account:app",
+    "keys": "clickledger.cli.keys:app",
+    "spool": "clickledger.cli.spool:app",
+    "lake": "clickledger.cli.lake:app",
+    "job": "clickledger.cli.job:app",
+    "notification": "clickledger.cli.notification:app",
+    "postbacks": "clickledger.cli.postbacks:app",
+}
 
 app = typer.Typer(
     name="clickledger",
-    help="The self-hosted system of record for partner clicks.",
+    cls=deferred.group(_COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-# A module with one command gives a function, a module with several gives `app`.
-app.command("init")(init.init)
-app.command("serve")(serve.serve)
-app.add_typer(program.app, name="program")
-app.add_typer(partner.app, name="partner")
-app.add_typer(ad.app, name="ad")
-app.add_typer(link.app, name="link")
-app.add_typer(account.app, name="account")
-app.add_typer(keys.app, name="keys")
-app.add_typer(spool.app, name="spool")
-app.add_typer(lake.app, name="lake")
-app.add_typer(job.app, name="job")
+
+
+@app.callback()
+def clickledger() -> None:
+    """The self-hosted system of record for partner clicks."""
 
 
 def main() -> None:

@@ -53,6 +53,15 @@ class Control:
             raise InvalidInputError.of("account", f"name one of {', '.join(brands)}")
         return brands[0]
 
+    def account(self, sid: str | None) -> str:
+        """Return the SID of the account that is meant, a partner's too; else as ``brand``.
+
+        Raises:
+            InvalidInputError: none is named and there are several brands.
+            NotFoundError: there is no such account.
+        """
+        return self.brand(None) if sid is None else self.accounts.get(sid).sid
+
     def changed(self) -> None:
         """Bring the directory's snapshot up to date, so that a collector can start from it.
 

@@ -1,6 +1,5 @@
 """``clickledger job``: what exports were asked for, and how they are doing."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -44,7 +43,7 @@ def list_(
                 job.run,
                 f"{job.percent} %",
                 job.records,
-                _instant(job.created_at),
+                output.instant(job.created_at),
             )
             for job in jobs
         ),
@@ -91,15 +90,15 @@ def _print(job: Job, *, as_json: bool) -> None:
             ("Message", job.message),
             ("Run", f"{job.run}, try {job.attempt}" if job.attempt else str(job.run)),
             ("Done", f"{job.percent} %, {job.records} clicks"),
-            ("Created", _instant(job.created_at)),
-            ("Asked for", _instant(job.requested_at)),
-            ("Started", _instant(job.started_at)),
-            ("Progress", _instant(job.progress_at)),
-            ("Completed", _instant(job.completed_at)),
-            ("Failed", _instant(job.failed_at)),
-            ("Next try", _instant(job.retry_at)),
-            ("Cancelled", _instant(job.cancelled_at)),
-            ("Abandoned", _instant(job.abandoned_at)),
+            ("Created", output.instant(job.created_at)),
+            ("Asked for", output.instant(job.requested_at)),
+            ("Started", output.instant(job.started_at)),
+            ("Progress", output.instant(job.progress_at)),
+            ("Completed", output.instant(job.completed_at)),
+            ("Failed", output.instant(job.failed_at)),
+            ("Next try", output.instant(job.retry_at)),
+            ("Cancelled", output.instant(job.cancelled_at)),
+            ("Abandoned", output.instant(job.abandoned_at)),
             ("Result", _result(job)),
         )
     )
@@ -109,7 +108,3 @@ def _result(job: Job) -> str:
     if job.result_run is not None:
         return f"of run {job.result_run}"
     return "removed; replay the job" if job.state is State.COMPLETED else "none yet"
-
-
-def _instant(moment: datetime | None) -> str:
-    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")

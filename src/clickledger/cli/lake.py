@@ -2,15 +2,11 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from clickledger.cli import output
 from clickledger.cli.control import open_control, read_settings
@@ -100,7 +96,7 @@ def verify(data: Data, as_json: AsJson = False) -> None:
     """Compare the lake with what was accepted, batch by batch; exit code 1 on a difference."""
     folder = data_folder(data)
     since = wall_clock() - read_settings().receipts_keep_days * DAY
-    with _progress("Comparing days") as on_progress:
+    with output.progress("Comparing days") as on_progress:
         findings = checking.verify(
             _lake(folder),
             folder.spool,
@@ -163,14 +159,6 @@ def _maintenance(folder: DataFolder) -> Maintenance:
         scratch=folder.tmp,
         stopping=threading.Event(),
     )
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr, for people only."""
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _text(mark: Micros | None) -> str | None:

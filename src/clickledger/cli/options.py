@@ -33,6 +33,16 @@ Account = Annotated[
     ),
 ]
 
+#: ``--account SID`` where partners have the thing as well.
+AnyAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="SID",
+        help="Account of a brand or a partner; default: the only brand there is.",
+    ),
+]
+
 
 def data_folder(root: Path) -> DataFolder:
     """Name the data folder at ``root``; NotFoundError when there is none."""

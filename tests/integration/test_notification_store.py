@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, event, select
 from structlog.testing import capture_logs
 
 from clickledger.clock import to_datetime
@@ -230,6 +230,28 @@ def test_a_rival_for_the_name_that_is_first_by_a_hair_wins(node: NotificationNod
     told = [("Name", "another notification has this name")]
     assert [outcome for outcome in outcomes if outcome == told] == [told] * 3
     assert node.notifications.list()[1] == 1
+
+
+def test_a_name_taken_within_our_look_and_our_write_is_told(node: NotificationNode) -> None:
+    """What PostgreSQL lets happen: the constraint decides, not our look."""
+    taken: list[str] = []
+
+    def take(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO notifications") and not taken:
+            taken.append("jobs")
+            connection.exec_driver_sql(
+                "INSERT INTO notifications "
+                "(id, account_sid, name, kind, draft, secret, created_at, changed_at) "
+                f"SELECT 'x', sid, 'jobs', 'CLICK', '{{}}', '', created_at, created_at "
+                f"FROM accounts WHERE sid = '{node.brand}'"
+            )
+
+    event.listen(node.engine, "before_cursor_execute", take)
+    with pytest.raises(InvalidInputError) as caught:
+        node.add()
+    assert taken
+    assert wrong(caught.value) == [("Name", "another notification has this name")]
+    assert node.add().draft.name == "jobs", "the rival was undone with us"
 
 
 # Changing, removing

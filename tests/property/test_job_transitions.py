@@ -7,12 +7,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
 from structlog.testing import capture_logs
 
 from clickledger.clock import SECOND, SteadyClock, to_datetime
-from clickledger.db.tables import accounts, metadata
+from clickledger.db.tables import accounts, deliveries, metadata, notifications
 from clickledger.errors import ConflictError, ForbiddenError
 from clickledger.jobs import rules
 from clickledger.jobs.model import Attempt, ClickExportRequest, Job, SliceDone, State
@@ -21,6 +21,8 @@ from clickledger.jobs.store import Jobs
 
 TRIES = 3
 RETRY_S = 60.0
+#: What the world is told of.
+ENDS = frozenset({State.COMPLETED, State.FAILED})
 
 
 class JobMachine(RuleBasedStateMachine):
@@ -42,6 +44,18 @@ class JobMachine(RuleBasedStateMachine):
                     sid="IR1", kind="advertiser", name="a", token_hash=b"", created_at=self.moment
                 )
             )
+            connection.execute(
+                notifications.insert().values(
+                    id="n",
+                    account_sid="IR1",
+                    name="all ends",
+                    kind="JOB_COMPLETION",
+                    draft={"url": "https://hooks.example/"},
+                    secret="",
+                    created_at=self.moment,
+                    changed_at=self.moment,
+                )
+            )
         self.jobs = Jobs(self.engine, clock)
         self.runs = Runs(self.engine, clock, tries=TRIES, retry_s=RETRY_S)
         self.ids = [
@@ -52,6 +66,8 @@ class JobMachine(RuleBasedStateMachine):
             ).id
             for n in (1, 2)
         ]
+        #: Job and state of every end of a run so far, in order.
+        self.ends: list[tuple[str, str]] = []
         self.before = {job_id: self.jobs.find(job_id) for job_id in self.ids}
         self.logs: list[Any] = []
         self.capture = capture_logs()
@@ -185,8 +201,19 @@ class JobMachine(RuleBasedStateMachine):
             else:
                 assert path == []
             self.check_path(was, path)
+            self.ends += [(job_id, state.value) for state in path if state in ENDS]
             self.before[job_id] = job
         self.logs.clear()
+
+        self.every_end_has_been_told_once()
+
+    def every_end_has_been_told_once(self) -> None:
+        rows = deliveries.c.order_key, deliveries.c.event
+        with self.engine.connect() as connection:
+            told = connection.execute(select(*rows).order_by(deliveries.c.id)).all()
+        assert [(row.order_key, row.event) for row in told] == [
+            (job_id, f"CLICK_EXPORT_{state}") for job_id, state in self.ends
+        ]
 
     @staticmethod
     def check_path(was: Job, path: list[State]) -> None:

@@ -174,7 +174,7 @@ class JobNode(Generic[ExporterT]):
     replaced at any time; ``settings`` are those of ``Settings``, by name.
     """
 
-    def __init__(self, root: Path, exporter: ExporterT, **settings: float) -> None:
+    def __init__(self, root: Path, exporter: ExporterT, **settings: float | str) -> None:
         self.folder = DataFolder(root)
         self.exporter = exporter
         self.settings = Settings.model_validate(

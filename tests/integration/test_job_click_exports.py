@@ -78,6 +78,8 @@ def test_a_job_exports_the_day(node: Node) -> None:
     assert all(row["SubId1"] for row in first)
     assert not any(row["SubId1"] for row in second), "the program hides them"
     assert result_of(node, jobs[0]).manifest["LakeVersion"] == node.exporter._lake.version()
+    folder = results.run_folder(node.folder.results, jobs[0].id, 1)
+    assert node.exporter.sha256(folder) == result_of(node, jobs[0]).manifest["Sha256"]
     assert list(node.jobs.pins()) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError
 
-from clickledger.errors import UnavailableError
+from clickledger.errors import NotFoundError, UnavailableError
 from clickledger.jobs.model import Attempt, Job, State
 from clickledger.postbacks.log import Deliveries
 from clickledger.postbacks.model import Delivery, Draft, Fate, Kind
@@ -122,6 +122,18 @@ def test_a_job_that_is_given_up_is_told_once_and_its_errors_are_not(tmp_path: Pa
         "StatusMessage": "Gave up after 2 tries: no disk",
         "Sha256": "",
     }
+
+
+def test_a_file_that_vanished_before_the_end_is_no_end(tmp_path: Path) -> None:
+    class Vanishing(FileExporter):
+        def sha256(self, folder: Path) -> str:
+            raise NotFoundError(f"there is no result here: {folder.name}")
+
+    node = listening(tmp_path, Vanishing(slices=2))
+    with node.working():
+        job = node.until_state(node.schedule(), State.ERROR)
+    assert "there is no result here: 1" in job.message
+    assert told(node) == ()
 
 
 def test_an_error_and_a_cancellation_are_not_told(tmp_path: Path) -> None:

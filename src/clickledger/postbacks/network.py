@@ -17,6 +17,7 @@ from ipaddress import IPv4Network, IPv6Network
 import httpcore
 
 from clickledger.errors import ClickledgerError
+from clickledger.postbacks import streams
 from clickledger.postbacks.addresses import refused
 
 #: Host → its addresses as text; raises OSError or UnicodeError when it has none.
@@ -104,15 +105,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, guard: Guard, connect_s: float) -> None:
         self._guard = guard
         self._connect_s = connect_s
-        self._dial = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
         timeout: float | None = None,  # noqa: ASYNC109 - the client's protocol
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+        local_address: str | None = None,  # noqa: ARG002 - the same
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 - the same
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of ``host`` that answers, all of them judged before.
 
@@ -126,9 +126,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             # A first address that does not answer leaves time for the next one.
             share_s = max(0.0, until - time.monotonic()) / (len(found) - position)
             try:
-                return await self._dial.connect_tcp(
-                    address, port, share_s, local_address, socket_options
-                )
+                return await streams.connect(address, port, share_s)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if position == len(found) - 1:
                     raise

@@ -211,18 +211,19 @@ class _Delivering:
 
     async def _look_on(self) -> None:
         while not self._halt.is_set():
-            pause = self._poll_s
-            if self._write_trouble:
-                pass  # nothing more is called while it cannot be written down
-            else:
-                try:
-                    if await self._look():
-                        pause = min(pause, _BUSY_POLL_S)
-                    self._read_trouble = ""
-                except Exception as error:  # noqa: BLE001 - one bad look must not end the looking
-                    self._read_trouble = self._told(self._read_trouble, error)
-                    pause = _AWAY_RETRY_S
+            # Nothing more is called while it cannot be written down.
+            pause = self._poll_s if self._write_trouble else await self._next_look()
             await asyncio.sleep(pause)
+
+    async def _next_look(self) -> float:
+        """Look once; return the seconds until the next look."""
+        try:
+            found = await self._look()
+        except Exception as error:  # noqa: BLE001 - one bad look must not end the looking
+            self._read_trouble = self._told(self._read_trouble, error)
+            return _AWAY_RETRY_S
+        self._read_trouble = ""
+        return min(self._poll_s, _BUSY_POLL_S) if found else self._poll_s
 
     async def _look(self) -> bool:
         """Begin what is due; return whether anything was."""

@@ -80,6 +80,13 @@ class Receiver:
         """Name the address of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
+    def allowed(self) -> Mapping[str, str]:
+        """Return the settings with which an installation may call it."""
+        return {
+            "POSTBACK_NETWORKS": '["127.0.0.0/8"]',
+            "POSTBACK_PORTS": f"[{self.port}]",
+        }
+
     def behave(self, path: str, like: str) -> None:
         """Have ``path``, without query, answered as ``like`` from now on."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

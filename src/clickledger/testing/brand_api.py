@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, update
 
@@ -30,6 +31,7 @@ from clickledger.metrics import Metrics
 from clickledger.postbacks import outbox
 from clickledger.postbacks.log import Deliveries
 from clickledger.postbacks.model import Event
+from clickledger.postbacks.model import Kind as EventKind
 from clickledger.postbacks.network import Resolver
 from clickledger.postbacks.store import Notifications
 from clickledger.programs.model import Program
@@ -157,6 +159,18 @@ class BrandApi:
         account = login.account if login is not None and partner else self.brand.account
         path = target.replace("…", home(account), 1)
         return request(self.app, method, path, headers=pairs, body=body)
+
+    def job_event(self, **said: Any) -> Event:  # noqa: ANN401 - an event's fields, by name
+        """Describe a job of the brand that is complete now, but for what is ``said``."""
+        usual: dict[str, Any] = {
+            "kind": EventKind.JOB_COMPLETION,
+            "name": "CLICK_EXPORT_COMPLETED",
+            "account_sids": (self.brand.sid,),
+            "program_id": self.program.id,
+            "at": to_datetime(self.clock()),
+            "values": {"JobId": "job-1", "Status": "COMPLETED"},
+        }
+        return Event(**{**usual, **said})
 
     def put(self, event: Event) -> int:
         """Put an event into the outbox; return for how many notifications."""

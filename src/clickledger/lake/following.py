@@ -70,15 +70,13 @@ class Log:
             GoneError: the entry is not kept any more, or the lake has been put back to an
                 earlier version.
         """
+        # Looked at first: an entry that it covers was there, and is not kept any more if it is not.
+        checkpoint = self._checkpoint()
         try:
             text = self._path(version + 1).read_bytes()
         except FileNotFoundError:
-            checkpoint = self._checkpoint()
             if checkpoint == version or (checkpoint < version and self._path(version).exists()):
                 return None
-            # Written in between?
-            if self._path(version + 1).exists():
-                return self.after(version)
             raise GoneError(f"the lake's log has no entry after version {version}") from None
         return self._entry(version + 1, text)
 

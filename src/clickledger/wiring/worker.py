@@ -18,6 +18,7 @@ from clickledger.jobs.work import JobWorker
 from clickledger.lake.store import Lake
 from clickledger.lake.work import LakeWorker
 from clickledger.metrics import Metrics
+from clickledger.postbacks.clicks import ClickPostbacks
 from clickledger.postbacks.network import Guard
 from clickledger.postbacks.work import PostbackWorker
 from clickledger.programs.directory_keeper import DirectoryKeeper
@@ -73,17 +74,21 @@ def open_worker(settings: Settings, folder: DataFolder) -> Iterator[Callable[[],
             clock=clock,
             guard=Guard(settings.postback_networks, settings.postback_ports),
         )
+        following = ClickPostbacks(engine=engine, lake=lake, mark=folder.watermark, clock=clock)
         # First: it makes sure that this is the only worker.
         exporting.start()
         opened.callback(exporting.stop)
         posting.start()
         opened.callback(posting.stop)
+        following.start()
+        opened.callback(following.stop)
         loading.start()
         opened.callback(loading.stop)
         # Told first, all at once: each then has the whole time to end.
         opened.callback(loading.halt)
         opened.callback(exporting.halt)
         opened.callback(posting.halt)
+        opened.callback(following.halt)
 
         def report() -> None:
             """Write what the probes of the HTTP processes tell of this one."""
@@ -92,6 +97,7 @@ def open_worker(settings: Settings, folder: DataFolder) -> Iterator[Callable[[],
                 "lake": loading.status(),
                 "jobs": exporting.status(),
                 "postbacks": posting.status(),
+                "click_postbacks": following.status(),
             }
             replacement = folder.worker_status.with_suffix(".new")
             with contextlib.suppress(OSError):  # a full disk is the spool's to report

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, event, update
 
 from clickledger.clock import to_datetime
 from clickledger.db import tables
@@ -180,3 +180,23 @@ def test_switching_off_skips_what_waits_for_it_and_nothing_else(node: Notificati
     off = node.notifications.find(mine.id)
     assert off.disabled_at == now
     assert off.disabled_reason == ("It is gone. " * 500)[:2000]
+
+
+def test_switching_off_does_not_read_the_whole_log(node: NotificationNode) -> None:
+    made = node.add()
+    plans: list[str] = []
+
+    def explain(
+        connection: Connection,
+        _cursor: object,
+        statement: str,
+        parameters: Any,  # noqa: ANN401 - whatever the driver takes
+        *_: object,
+    ) -> None:
+        if statement.startswith("UPDATE deliveries"):
+            found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row.detail for row in found)
+
+    event.listen(node.engine, "before_cursor_execute", explain)
+    node.notifications.disable(node.brand, made.id)
+    assert ["ix_deliveries_waiting" in plan for plan in plans] == [True]

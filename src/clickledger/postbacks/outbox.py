@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, literal_column, select, update
 
 from clickledger import ids
 from clickledger.db.tables import deliveries, notifications
@@ -67,7 +67,10 @@ def skip(
         update(deliveries)
         .where(
             deliveries.c.notification_id.in_(notification_ids),
-            deliveries.c.fate == Fate.WAITING.value,
+            # Written out, and with its second column, SQLite takes the index of what waits; it
+            # would read the whole log of a notification otherwise.
+            deliveries.c.fate == literal_column("'WAITING'"),
+            deliveries.c.tries >= 0,
         )
         .values(fate=Fate.SKIPPED.value, next_at=None, finished_at=now)
     )

@@ -132,11 +132,10 @@ def _query_pairs(query: str) -> Iterator[tuple[str, str]]:
 
 
 def _body_pairs(body: str, body_format: BodyFormat) -> Iterator[tuple[str, str]]:
-    match body_format:
-        case BodyFormat.JSON:
-            yield from _JSON_PAIR.findall(body)
-        case BodyFormat.XML:
-            yield from _XML_ELEMENT.findall(body)
-            yield from _XML_ATTRIBUTE.findall(body)
-        case BodyFormat.FORM:
-            yield from _query_pairs(body)
+    if body_format is BodyFormat.JSON:
+        yield from _JSON_PAIR.findall(body)
+    elif body_format is BodyFormat.XML:
+        yield from _XML_ELEMENT.findall(body)
+        yield from _XML_ATTRIBUTE.findall(body)
+    else:
+        yield from _query_pairs(body)

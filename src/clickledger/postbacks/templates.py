@@ -137,14 +137,12 @@ def compile_body(text: str, body_format: BodyFormat, macros: Mapping[str, Macro]
 
 def default_body(body_format: BodyFormat, macros: Mapping[str, Macro]) -> str:
     """Return the template of a flat document that gives every macro by its name."""
-    match body_format:
-        case BodyFormat.JSON:
-            return "{" + ",".join(f'"{name}":{{{name}}}' for name in macros) + "}"
-        case BodyFormat.XML:
-            inner = "".join(f"<{name}>{{{name}}}</{name}>" for name in macros)
-            return f'<?xml version="1.0" encoding="UTF-8"?><Postback>{inner}</Postback>'
-        case BodyFormat.FORM:
-            return "&".join(f"{name}={{{name}}}" for name in macros)
+    if body_format is BodyFormat.JSON:
+        return "{" + ",".join(f'"{name}":{{{name}}}' for name in macros) + "}"
+    if body_format is BodyFormat.XML:
+        inner = "".join(f"<{name}>{{{name}}}</{name}>" for name in macros)
+        return f'<?xml version="1.0" encoding="UTF-8"?><Postback>{inner}</Postback>'
+    return "&".join(f"{name}={{{name}}}" for name in macros)
 
 
 def _where(authority: str, standard_port: int) -> tuple[str, int]:

@@ -1,8 +1,10 @@
-"""The whole main job against a real server: clicks, a job, its file, a crash, nothing lost."""
+"""The whole main job against a real server: clicks, a job, a postback, a crash, nothing lost."""
 
 import asyncio
 import csv
 import io
+import json
+import shlex
 import sys
 import tempfile
 import threading
@@ -13,33 +15,41 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from clickledger.testing.installation import Brand, Installation
+from clickledger.testing.receiver import Received, Receiver, receiver
 from demo.traffic import Sent, send
 
 CLICKS = 3000
 CLICKS_UNDER_FIRE = 2000
 AT_ONCE = 32
 _JOB_WITHIN_S = 60
+#: What the calls for the first run of the job, and for its replay, begin with.
+_FIRST, _AGAIN = "/ok?replayed=false", "/ok?replayed=true"
 
 
 def main() -> int:
     """Run the demonstration; 0 when everything held."""
     console = Console()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="clickledger-demo-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="clickledger-demo-") as folder,
+        receiver(Path(folder)) as endpoint,
+    ):
         server = Installation(
-            Path(folder) / "data", settings={"TRUSTED_PROXIES": '["127.0.0.0/8"]'}
+            Path(folder) / "data",
+            settings={"TRUSTED_PROXIES": '["127.0.0.0/8"]', **endpoint.allowed()},
         )
         try:
-            held = tell(console, server)
+            held = tell(console, server, endpoint)
         finally:
             server.kill()
     console.print(f"\nThat took {time.monotonic() - started:.0f} s.")
     return 0 if held else 1
 
 
-def tell(console: Console, server: Installation) -> bool:
+def tell(console: Console, server: Installation, endpoint: Receiver) -> bool:
     """Tell the story step by step; return whether every promise held."""
     step(console, "A new installation with a brand, two partners and two ads")
     brand = server.make()
@@ -47,6 +57,9 @@ def tell(console: Console, server: Installation) -> bool:
     for link in brand.links:
         console.print(f"  {server.url}{link}")
     server.start()
+
+    step(console, "The brand says whom to call when a file is ready, and gets the signing secret")
+    secret = ask_to_be_told(console, server, endpoint)
 
     step(console, f"{CLICKS} visitors follow the partners' links")
     sent = visit(console, server, brand, CLICKS, seed=1)
@@ -59,7 +72,14 @@ def tell(console: Console, server: Installation) -> bool:
     export = f"/Advertisers/{brand.sid}/Programs/{brand.program_id}/ClickExport"
     job = api.get(export).json()
     console.print_json(data=job)
-    rows = download(console, api, job)
+    watch(console, api, job)
+
+    step(console, "The brand's endpoint is called; the signature says that it was us")
+    call = endpoint.wait_for(1, _FIRST)[-1]
+    genuine = verify(console, secret, call)
+
+    step(console, "So it downloads the file that the call names")
+    rows = download(api, httpx.URL(call.target).params["file"])
     show(console, rows)
     complete = compare(console, sent.click_ids, rows)
 
@@ -81,9 +101,12 @@ def tell(console: Console, server: Installation) -> bool:
     server.start()
     console.print(f"ready after {time.monotonic() - restarted:.1f} s")
     api.put(job["ReplayUri"])
-    kept = compare(console, acknowledged, download(console, api, job))
+    watch(console, api, job)
+    call = endpoint.wait_for(1, _AGAIN)[-1]
+    genuine = verify(console, secret, call) and genuine
+    kept = compare(console, acknowledged, download(api, httpx.URL(call.target).params["file"]))
     status = server.stop()
-    return complete and same and kept and status == 0
+    return genuine and complete and same and kept and status == 0
 
 
 def step(console: Console, what: str) -> None:
@@ -151,8 +174,33 @@ def crash(console: Console, server: Installation, brand: Brand) -> Sent:
     return sent[0]
 
 
-def download(console: Console, api: httpx.Client, job: dict[str, str]) -> list[dict[str, str]]:
-    """Poll a job until its file is ready, with its progress; return the rows."""
+def ask_to_be_told(console: Console, server: Installation, endpoint: Receiver) -> Webhook:
+    """Add a notification of finished jobs; return what verifies its calls."""
+    url = endpoint.url("/ok?replayed={Replayed}&rows={RecordsProcessed}&file={ResultUri}")
+    wish = ("--name", "file ready", "--kind", "JOB_COMPLETION", "--url", url)
+    command = shlex.join(("clickledger", "notification", "add", *wish))
+    console.print(command, markup=False, soft_wrap=True)
+    made = json.loads(server.command("notification", "add", *wish, "--json").stdout)
+    console.print(f"secret {made['secret'][:14]}…, shown this once")
+    return Webhook(made["secret"])
+
+
+def verify(console: Console, secret: Webhook, call: Received) -> bool:
+    """Show a call as it arrived, and verify its signature."""
+    console.print(f"{call.method} {call.target}", markup=False, soft_wrap=True)
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        console.print(f"{name}: {call.header(name)}", markup=False)
+    try:
+        secret.verify(call.target, dict(call.headers), json_parse=False)
+    except WebhookVerificationError as error:
+        console.print(f"NOT GENUINE: {error}")
+        return False
+    console.print("the signature is genuine")
+    return True
+
+
+def watch(console: Console, api: httpx.Client, job: dict[str, str]) -> None:
+    """Show the progress of a job until its file is ready."""
     deadline = time.monotonic() + _JOB_WITHIN_S
     with progress(console) as bar:
         task = bar.add_task("job", total=100)
@@ -165,7 +213,11 @@ def download(console: Console, api: httpx.Client, job: dict[str, str]) -> list[d
                 raise TimeoutError(f"the job is still {state['Status']}: {state['StatusMessage']}")
             time.sleep(0.2)
     console.print(state["StatusMessage"])
-    answer = api.get(job["ResultUri"], follow_redirects=True)
+
+
+def download(api: httpx.Client, result: str) -> list[dict[str, str]]:
+    """Download a file; return its rows."""
+    answer = api.get(result, follow_redirects=True)
     answer.raise_for_status()
     return list(csv.DictReader(io.StringIO(answer.text)))
 

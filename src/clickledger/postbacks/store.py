@@ -338,7 +338,8 @@ class Notifications:
                 *wanted,
             )
             .order_by(notifications.c.id)
-            .with_for_update()
+            # Its key does not change: an event that is put meanwhile need not wait.
+            .with_for_update(key_share=True)
         ).mappings()
         return [rows.notification(row, now) for row in found]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 import time
 from collections.abc import AsyncGenerator
@@ -215,8 +216,9 @@ def _explain(error: Exception, answer: _Answer, connect_s: float) -> str:
         case httpcore.ConnectTimeout():
             text = f"no connection within {connect_s:g} s"
         case httpcore.ConnectError():
-            told = (cause.strerror for cause in reversed(causes) if isinstance(cause, OSError))
-            text = f"no connection: {next(filter(None, told), 'it ended at once')}"
+            told = (cause.errno for cause in reversed(causes) if isinstance(cause, OSError))
+            number = next(filter(None, told), None)
+            text = f"no connection: {os.strerror(number) if number else 'it ended at once'}"
         case httpcore.LocalProtocolError():
             text = f"the request cannot be sent: {error}"
         case _ if answer.status is not None:

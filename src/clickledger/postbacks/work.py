@@ -128,21 +128,26 @@ class PostbackWorker:
             self._halt.wait(_PURGE_S)
 
     def _deliver(self) -> None:
-        self._delivering = _Delivering(
-            queue=self._queue,
-            settings=self._settings,
-            metrics=self._metrics,
-            clock=self._clock,
-            guard=self._guard,
-            halt=self._halt,
-            poll_s=self._poll_s,
-            jitter=self._jitter,
-        )
-        asyncio.run(self._delivering.run())
+        while not self._halt.is_set():
+            self._delivering = _Delivering(
+                queue=self._queue,
+                settings=self._settings,
+                metrics=self._metrics,
+                clock=self._clock,
+                guard=self._guard,
+                halt=self._halt,
+                poll_s=self._poll_s,
+                jitter=self._jitter,
+            )
+            try:
+                asyncio.run(self._delivering.run())
+            except Exception as error:  # noqa: BLE001 - begin anew: the rows know what is to be sent
+                _report("delivery of postbacks failed", error)
+                self._halt.wait(_AWAY_RETRY_S)
 
 
 class _Delivering:
-    """What the thread's event loop does; all but two attributes belong to it alone."""
+    """What the thread's event loop does; other threads read its properties only."""
 
     def __init__(
         self,
@@ -192,20 +197,23 @@ class _Delivering:
 
     async def run(self) -> None:
         """Deliver until told to halt; then let calls end, for a while."""
-        writing = asyncio.create_task(self._write_on())
-        counting = asyncio.create_task(self._count_on())
         try:
-            await self._look_on()
-            if self._calls:
-                await asyncio.wait(self._calls, timeout=_GRACE_S)
-            self._closing = True
-            self._ended.set()
-            await asyncio.wait([writing], timeout=_GRACE_S / 2)
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(self._write_on())
+                counting = tasks.create_task(self._count_on())
+                await self._look_on()
+                if self._calls:
+                    await asyncio.wait(self._calls, timeout=_GRACE_S)
+                self._closing = True
+                self._ended.set()
+                await asyncio.wait([writing], timeout=_GRACE_S / 2)
+                writing.cancel()
+                counting.cancel()
         finally:
-            tasks = (writing, counting, *self._calls)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            calls = list(self._calls)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
             await self._sender.aclose()
             self._database.shutdown(wait=False, cancel_futures=True)
 
@@ -284,11 +292,12 @@ class _Delivering:
         return signing.sign(prepared, notification.secrets, delivery.message_id, now)
 
     async def _write_on(self) -> None:
-        while not self._closing:
+        while self._results or not self._closing:
             await self._ended.wait()
             self._ended.clear()
             results, self._results = self._results, []
-            await self._write(results)
+            if results:
+                await self._write(results)
 
     async def _write(self, results: Sequence[Result]) -> None:
         """Write what became of calls; while the database is away, wait for it."""

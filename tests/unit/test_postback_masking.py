@@ -144,10 +144,19 @@ def test_headers_of_a_request_keep_their_names() -> None:
 
 def test_headers_of_an_answer_are_shown_but_for_cookies_and_credentials() -> None:
     answered = (("Server", "x"), ("Set-Cookie", "sid=1"), ("AUTHORIZATION", "abc"))
-    assert masking.response_headers(answered) == (
+    assert masking.response_headers(answered, DRAFT) == (
         ("Server", "x"),
         ("Set-Cookie", "***"),
         ("AUTHORIZATION", "***"),
+    )
+
+
+def test_an_answer_that_repeats_the_url_shows_no_secret() -> None:
+    draft = drafted(url="http://a.example/p?token=s3cr%2Ft&c={ClickId}")
+    answered = (("Location", "https://a.example/p?token=s3cr%2Ft&c=7"), ("X-Got", "s3cr/t"))
+    assert masking.response_headers(answered, draft) == (
+        ("Location", "https://a.example/p?token=***&c=7"),
+        ("X-Got", "***"),
     )
 
 

@@ -288,7 +288,7 @@ def _test_fields(tried: Trial, draft: Draft) -> Fields:
     )
     answer: Fields = {
         "Status": outcome.status,
-        "Headers": header_fields(masking.response_headers(outcome.headers)),
+        "Headers": header_fields(masking.response_headers(outcome.headers, draft)),
         "Body": masking.text(outcome.body.decode("utf-8", "replace"), draft),
     }
     return {

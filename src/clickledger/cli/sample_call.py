@@ -35,7 +35,7 @@ def sample_call(data: Data, notification_id: notification.Id, as_json: AsJson = 
         masking.text(body.decode("utf-8", "replace"), found.draft)
         for body in (request.body, outcome.body)
     )
-    answered = masking.response_headers(outcome.headers)
+    answered = masking.response_headers(outcome.headers, found.draft)
     if as_json:
         output.print_json(
             {

@@ -64,10 +64,13 @@ def request_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str]
     return tuple((name, _request_header(name.lower(), value)) for name, value in headers)
 
 
-def response_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Mask the headers of an answer."""
+def response_headers(
+    headers: Iterable[tuple[str, str]], draft: Draft
+) -> tuple[tuple[str, str], ...]:
+    """Mask the headers of an answer: a redirect, for one, often repeats the URL that was called."""
     return tuple(
-        (name, MASK if name.lower() in _SECRET_ANSWERS else value) for name, value in headers
+        (name, MASK if name.lower() in _SECRET_ANSWERS else text(value, draft))
+        for name, value in headers
     )
 
 

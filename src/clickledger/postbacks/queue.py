@@ -245,7 +245,7 @@ def _shown(result: Result) -> dict[str, object]:
         "request_headers": [] if sent is None else masking.request_headers(sent.headers),
         "request_body": "" if sent is None else _text(sent.body, draft)[:_BODY_CHARS],
         "status": outcome.status,
-        "response_headers": masking.response_headers(outcome.headers),
+        "response_headers": masking.response_headers(outcome.headers, draft),
         "response_body": _text(outcome.body, draft),
         "outcome": result.verdict.sentence[:_OUTCOME_CHARS],
     }

@@ -108,11 +108,20 @@ def test_what_is_no_id_is_not_found(node: NotificationNode, key: str) -> None:
             call(key)
 
 
-def test_an_account_that_is_not_there_has_none(node: NotificationNode) -> None:
-    with pytest.raises(NotFoundError, match="IRnobody"):
-        node.add("IRnobody")
-    with pytest.raises(NotFoundError, match="IRnobody"):
-        node.notifications.apply("IRnobody", [draft()])
+@pytest.mark.parametrize("sid", ["IRnobody", "", "\0", "\ud800", "' OR 1=1"])
+def test_an_account_that_is_not_there_has_none(node: NotificationNode, sid: str) -> None:
+    made = node.add()
+    assert node.notifications.list(sid) == ((), 0)
+    assert node.deliveries.list(sid) == ((), 0)
+    for call in (
+        partial(node.notifications.create, sid, draft(name="new")),
+        partial(node.notifications.apply, sid, [draft()]),
+        partial(node.notifications.get, sid, made.id),
+        partial(node.notifications.change, sid, made.id, draft()),
+    ):
+        with pytest.raises(NotFoundError):
+            call()
+    node.notifications.remove(node.brand, made.id)
     assert node.notifications.list() == ((), 0)
 
 

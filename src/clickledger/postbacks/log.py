@@ -221,7 +221,7 @@ def _wanted(
 ) -> list[ColumnElement[bool]]:
     wanted = []
     if account_sid is not None:
-        wanted.append(deliveries.c.account_sid == account_sid)
+        wanted.append(rows.is_account(account_sid, deliveries.c.account_sid))
     if notification_id is not None:
         wanted.append(rows.is_notification(notification_id, deliveries.c.notification_id))
     if since is not None:

@@ -18,8 +18,10 @@ from clickledger.postbacks.model import (
     Notification,
 )
 
-#: Anything else cannot be an id of ours and is not shown to the database.
+#: Anything else cannot be an id of ours, or a SID, and is not shown to the database.
 _NOTIFICATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_ACCOUNT_SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 #: The columns of a Notification.
 NOTIFICATION = (
@@ -51,6 +53,13 @@ def is_notification(
     """Ask for the rows of one notification, whatever text was given for its id."""
     well_formed = _NOTIFICATION_ID.fullmatch(notification_id)
     return column == notification_id if well_formed else false()
+
+
+def is_account(
+    account_sid: str, column: ColumnElement[str] = notifications.c.account_sid
+) -> ColumnElement[bool]:
+    """Ask for the rows of one account, whatever text was given for its SID."""
+    return column == account_sid if _ACCOUNT_SID.fullmatch(account_sid) else false()
 
 
 def draft_json(draft: Draft) -> dict[str, object]:

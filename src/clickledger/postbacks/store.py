@@ -93,9 +93,7 @@ class Notifications:
 
     def get(self, account_sid: str, notification_id: str) -> Notification:
         """Return a notification of this account."""
-        return self._find(
-            rows.is_notification(notification_id), notifications.c.account_sid == account_sid
-        )
+        return self._find(rows.is_notification(notification_id), rows.is_account(account_sid))
 
     def find(self, notification_id: str) -> Notification:
         """Return a notification of any account, for the operator."""
@@ -110,7 +108,7 @@ class Notifications:
         """
         wanted: tuple[ColumnElement[bool], ...] = (notifications.c.removed_at.is_(None),)
         if account_sid is not None:
-            wanted += (notifications.c.account_sid == account_sid,)
+            wanted += (rows.is_account(account_sid),)
         with self._engine.connect() as connection:
             total = connection.execute(
                 select(func.count()).select_from(notifications).where(*wanted)
@@ -333,7 +331,7 @@ class Notifications:
         found = connection.execute(
             select(*rows.NOTIFICATION)
             .where(
-                notifications.c.account_sid == account_sid,
+                rows.is_account(account_sid),
                 notifications.c.removed_at.is_(None),
                 *wanted,
             )
@@ -365,7 +363,9 @@ class _Account:
     @classmethod
     def read(cls, connection: Connection, sid: str) -> "_Account":
         """Read it; NotFoundError when there is none."""
-        known = connection.execute(select(accounts.c.kind).where(accounts.c.sid == sid))
+        known = connection.execute(
+            select(accounts.c.kind).where(rows.is_account(sid, accounts.c.sid))
+        )
         if known.one_or_none() is None:
             raise NotFoundError(f"there is no account {sid!r}")
         # A partner account is one partner of one brand, and is told of that brand's programs.

@@ -1,4 +1,4 @@
-"""Whatever endpoints do with their places, one that has none finds one."""
+"""Whatever eight endpoints do with their places, one that has none finds one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from clickledger.postbacks.places import Places
 STEPS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans(), st.booleans()), max_size=200)
 
 
-@given(total=st.integers(20, 200), each=st.integers(1, 100), steps=STEPS)
+@given(total=st.integers(40, 200), each=st.integers(1, 100), steps=STEPS)
 def test_a_newcomer_finds_a_place(
     total: int, each: int, steps: list[tuple[str, bool, bool]]
 ) -> None:

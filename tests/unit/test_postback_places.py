@@ -16,12 +16,17 @@ def test_one_endpoint_has_a_limit_of_its_own() -> None:
     assert fill(Places(total=500, each=100), "a") == 100
 
 
-def test_no_endpoint_holds_more_than_is_free() -> None:
+def test_no_endpoint_holds_more_than_a_quarter_of_what_is_free() -> None:
     places = Places(total=100, each=100)
-    assert fill(places, "stalled") == 50
-    assert fill(places, "next") == 25
-    assert fill(places, "one more") == 13
-    assert places.taken == 88
+    assert fill(places, "stalled") == 20
+    assert fill(places, "next") == 16
+    assert fill(places, "one more") == 12
+    assert places.taken == 48
+
+
+def test_the_last_places_are_for_endpoints_that_have_none() -> None:
+    places = Places(total=4, each=4)
+    assert [fill(places, name) for name in "abcde"] == [1, 1, 1, 1, 0]
 
 
 def test_what_is_told_as_room_can_be_taken_at_once() -> None:
@@ -41,7 +46,7 @@ def test_an_endpoint_that_fails_gets_few_retries_and_all_its_first_attempts() ->
 
 
 def test_places_come_back() -> None:
-    places = Places(total=10, each=4, failing=1)
+    places = Places(total=50, each=4, failing=1)
     fill(places, "a", retry=True, failing=True)
     fill(places, "a")
     assert places.taken == 4
@@ -54,7 +59,7 @@ def test_places_come_back() -> None:
 
 
 def test_a_copy_is_planned_with_and_changes_nothing() -> None:
-    places = Places(total=10, each=4, failing=2)
+    places = Places(total=50, each=4, failing=2)
     places.take("a", retry=True)
     plan = places.copy()
     fill(plan, "a")

@@ -10,11 +10,15 @@ EACH = 100
 FAILING = 4
 
 
-class Places:
-    """Places for calls, shared so that there is always one for an endpoint that has none.
+#: No endpoint may hold more than this part of what is free. So ten that hold on to their calls
+#: get a fourteenth of all places each, and four fourteenths stay free for all others.
+_PART = 4
 
-    No endpoint may hold more places than are free. So one that holds on to its calls gets half
-    of all at most, two of them a third each, and whoever comes then finds as many free.
+
+class Places:
+    """Places for calls, shared so that endpoints that hold on to theirs leave some to others.
+
+    The last ones go only to endpoints that have none.
     """
 
     __slots__ = ("_each", "_failing", "_held", "_retrying", "_taken", "_total")
@@ -35,8 +39,10 @@ class Places:
     def room(self, endpoint: str) -> int:
         """Tell how many more first attempts an endpoint may have under way now."""
         held = self._held[endpoint]
+        free = self._total - self._taken
         # Each place taken makes one more held and one less free.
-        return max(0, min(self._each - held, (self._total - self._taken - held + 1) // 2))
+        share = (free - _PART * held) // (_PART + 1)
+        return max(min(self._each - held, share), 1 if free and not held else 0)
 
     def retry_room(self, endpoint: str, *, failing: bool) -> int:
         """Tell the same of retries; ``failing``: its last call failed."""

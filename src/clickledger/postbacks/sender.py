@@ -13,8 +13,9 @@ import certifi
 import httpcore
 
 from clickledger.clock import SteadyClock, to_datetime
+from clickledger.postbacks.dialing import GuardedBackend
 from clickledger.postbacks.model import Method, Outcome, Prepared
-from clickledger.postbacks.network import Guard, GuardedBackend, TargetError
+from clickledger.postbacks.network import Guard, TargetError
 
 #: More of an answer than this is not read; its connection ends.
 _READ_BYTES = 64 * 1024

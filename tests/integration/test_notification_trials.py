@@ -113,9 +113,7 @@ def test_a_get_is_signed_over_its_target(api: BrandApi, endpoint: Receiver) -> N
     for name, macro in MACROS[Kind.ACTION_LIFECYCLE].items():
         own = {"MessageId": got.message_id}.get(name, macro.sample)
         assert values[name] == [own], name
-    at = datetime.fromtimestamp(int(got.header("webhook-timestamp")), UTC)
-    signature = Webhook(SECRET).sign(got.message_id, at, got.target)  # verify() would want JSON
-    assert got.header("webhook-signature") == signature
+    Webhook(SECRET).verify(got.target, dict(got.headers), json_parse=False)
 
 
 def test_it_enters_no_log_and_changes_nothing(api: BrandApi, endpoint: Receiver) -> None:

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from clickledger.postbacks import schedule, signing
-from clickledger.postbacks.model import Delivery, Fate, Method, Notification, Outcome
-from clickledger.postbacks.queue import Queue, Result
-from clickledger.postbacks.rendering import Renderer
+from clickledger.postbacks import schedule
+from clickledger.postbacks.model import Delivery, Fate, Method, Notification
 from clickledger.testing.brand_api import BrandApi, Login, brand_api
 from clickledger.testing.in_process import Answer
 from clickledger.testing.notifications import draft
@@ -19,7 +17,11 @@ from clickledger.testing.notifications import draft
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 JSON = {"accept": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-OK = {"status": 200, "headers": (("Server", "theirs"), ("Set-Cookie", "c=1")), "body": b"thanks"}
+OK: Mapping[str, Any] = {
+    "status": 200,
+    "headers": (("Server", "theirs"), ("Set-Cookie", "c=1")),
+    "body": b"thanks",
+}
 
 
 @pytest.fixture
@@ -45,26 +47,6 @@ def put(api: BrandApi, **said: object) -> Delivery:
     """Put an event into the outbox; return its newest delivery."""
     assert api.put(api.job_event(**said)) > 0
     return api.deliveries.list(None, page_size=1)[0][0]
-
-
-def attempt(api: BrandApi, delivery: Delivery, **outcome: Any) -> Delivery:  # noqa: ANN401 - an outcome's fields
-    """Have a delivery tried once, as the worker would."""
-    notification = api.notifications.find(delivery.notification_id)
-    message_id, now = delivery.message_id, api.clock.at
-    prepared = Renderer(notification.draft).prepare(delivery.event, message_id, delivery.values)
-    came = Outcome(**{"started_at": now, "duration_ms": 12, "status": None, **outcome})
-    present = api.deliveries.get(None, delivery.id)
-    verdict = schedule.after(came, tries=present.tries + 1, now=now, jitter=0.5)
-    result = Result(
-        delivery=present,
-        draft=notification.draft,
-        prepared=signing.sign(prepared, notification.secrets, message_id, now),
-        outcome=came,
-        ended_at=now,
-        verdict=verdict,
-    )
-    Queue(api.engine, 5.0).finish([result])
-    return api.deliveries.get(None, delivery.id)
 
 
 def call(
@@ -120,9 +102,9 @@ def test_a_delivery_from_the_event_to_its_end(api: BrandApi) -> None:
     }
 
     api.clock.at += timedelta(seconds=1)
-    attempt(api, waiting, problem="no connection: refused")
+    api.attempt(waiting.id, problem="no connection: refused")
     api.clock.at += timedelta(seconds=5)
-    attempt(api, waiting, **OK)
+    api.attempt(waiting.id, **OK)
     last = call(api, "GET", made, f"/Deliveries/{waiting.id}").json()
     assert (last["Status"], last["AttemptCount"]) == ("DELIVERED", 2)
     assert (last["NextAttemptDate"], last["FinishedDate"]) == ("", "2026-03-10T13:00:06+01:00")
@@ -153,7 +135,7 @@ def test_a_delivery_from_the_event_to_its_end(api: BrandApi) -> None:
 
 def test_xml(api: BrandApi) -> None:
     made = add(api)
-    attempt(api, put(api), **OK)
+    api.attempt(put(api).id, **OK)
     root = api.get(f"…/EventNotifications/{made.id}/Deliveries").xml()
     (delivery,) = root.findall("Deliveries/Delivery")
     assert delivery.findtext("Status") == "DELIVERED"
@@ -206,8 +188,8 @@ def test_filters(api: BrandApi) -> None:
         datetime(2026, 3, 9, 23, 0, tzinfo=UTC),  # 10 March
     ]
     ids = [put(api, at=moment).id for moment in moments]
-    attempt(api, api.deliveries.get(None, ids[1]), **OK)
-    attempt(api, api.deliveries.get(None, ids[2]), status=410)
+    api.attempt(ids[1], **OK)
+    api.attempt(ids[2], status=410)
 
     def found(query: str) -> list[int]:
         return sorted(ids.index(number) for number in listed(api, made, query))
@@ -260,7 +242,7 @@ def test_wrong_parameters_are_named(
 
 def test_replaying_one(api: BrandApi) -> None:
     made = add(api)
-    delivered = attempt(api, put(api), **OK)
+    delivered = api.attempt(put(api).id, **OK)
     path = f"/Deliveries/{delivered.id}"
     api.clock.at += timedelta(hours=1)
     answer = call(api, "PUT", made, f"{path}/Replay")
@@ -270,7 +252,7 @@ def test_replaying_one(api: BrandApi) -> None:
     assert (again["Status"], again["NextAttemptDate"]) == ("WAITING", "2026-03-10T14:00:00+01:00")
     assert again["MessageId"] == delivered.message_id
     assert len(again["Attempts"]) == 1  # what was, stays
-    attempt(api, delivered, **OK)
+    api.attempt(delivered.id, **OK)
     assert [one["Number"] for one in api.get(uri, JSON).json()["Attempts"]] == [1, 2]
 
 
@@ -285,7 +267,7 @@ def test_what_waits_cannot_be_replayed(api: BrandApi) -> None:
 
 def test_nothing_is_replayed_for_a_notification_that_is_off(api: BrandApi) -> None:
     made = add(api)
-    delivered = attempt(api, put(api), **OK)
+    delivered = api.attempt(put(api).id, **OK)
     api.notifications.disable(api.brand.sid, made.id)
     for path in (f"/Deliveries/{delivered.id}/Replay", "/Replay?StartDate=2026-03-01"):
         answer = call(api, "PUT", made, path)
@@ -300,10 +282,10 @@ def test_replaying_a_time(api: BrandApi) -> None:
         put(api, at=moment)
     for notification in (made, other):
         ids = listed(api, notification)[::-1]
-        attempt(api, api.deliveries.get(None, ids[0]), **OK)
-        attempt(api, api.deliveries.get(None, ids[1]), **OK)
+        api.attempt(ids[0], **OK)
+        api.attempt(ids[1], **OK)
         for _ in schedule.SCHEDULE_S:
-            attempt(api, api.deliveries.get(None, ids[2]), status=500)
+            api.attempt(ids[2], status=500)
     before = [api.deliveries.get(None, number) for number in listed(api, other)]
 
     def fates() -> list[str]:
@@ -328,7 +310,7 @@ def test_replaying_a_time(api: BrandApi) -> None:
 
 def test_the_log_of_a_removed_notification_is_gone_with_it(api: BrandApi) -> None:
     made = add(api)
-    delivered = attempt(api, put(api), **OK)
+    delivered = api.attempt(put(api).id, **OK)
     api.notifications.remove(api.brand.sid, made.id)
     for method, path in (
         ("GET", "/Deliveries"),

@@ -28,11 +28,13 @@ from clickledger.jobs.model import Job
 from clickledger.jobs.results import run_folder
 from clickledger.jobs.store import Jobs
 from clickledger.metrics import Metrics
-from clickledger.postbacks import outbox
+from clickledger.postbacks import outbox, schedule, signing
 from clickledger.postbacks.log import Deliveries
-from clickledger.postbacks.model import Event
+from clickledger.postbacks.model import Delivery, Event, Outcome
 from clickledger.postbacks.model import Kind as EventKind
 from clickledger.postbacks.network import Resolver
+from clickledger.postbacks.queue import Queue, Result
+from clickledger.postbacks.rendering import Renderer
 from clickledger.postbacks.store import Notifications
 from clickledger.programs.model import Program
 from clickledger.programs.store import Programs
@@ -176,6 +178,24 @@ class BrandApi:
         """Put an event into the outbox; return for how many notifications."""
         with self.engine.begin() as connection:
             return outbox.put(connection, event, to_datetime(self.clock()))
+
+    def attempt(self, delivery_id: int, **outcome: Any) -> Delivery:  # noqa: ANN401 - an outcome's fields, by name
+        """Have a delivery tried once, as the worker would, but for the call itself."""
+        delivery, now = self.deliveries.get(None, delivery_id), to_datetime(self.clock())
+        notification = self.notifications.find(delivery.notification_id)
+        message_id, tries = delivery.message_id, delivery.tries + 1
+        prepared = Renderer(notification.draft).prepare(delivery.event, message_id, delivery.values)
+        came = Outcome(**{"started_at": now, "duration_ms": 12, "status": None, **outcome})
+        result = Result(
+            delivery=delivery,
+            draft=notification.draft,
+            prepared=signing.sign(prepared, notification.secrets, message_id, now),
+            outcome=came,
+            ended_at=now,
+            verdict=schedule.after(came, tries=tries, now=now, jitter=0.5),
+        )
+        Queue(self.engine, disable_days=5.0).finish([result])
+        return self.deliveries.get(None, delivery_id)
 
     def export(self, query: str = "") -> Job:
         """Schedule an export of the brand's program; return its job."""

@@ -16,7 +16,7 @@ from clickledger.postbacks.macros import CLICK_COLUMNS
 from clickledger.postbacks.model import CLICK_DIGEST, EVENTS, Event, Kind
 
 #: Minutes that are counted at a time. While something holds the lake's mark for longer, the oldest
-#: one is taken for complete: the cursor stays small, and a digest is not late for ever.
+#: other one is taken for complete: the cursor stays small, and no digest is late for ever.
 OPEN_MINUTES = 60
 
 _SUB_IDS = frozenset({"sub_id1", "sub_id2", "sub_id3"})
@@ -144,8 +144,8 @@ class Limiter:
                 first=min(digest.first, received),
                 last=max(digest.last, received),
             )
-        while len(self._open) > OPEN_MINUTES:
-            self._close(min(self._open))
+        if len(self._open) > OPEN_MINUTES:
+            self._close(min(self._open - {minute}))
         return alone
 
     def complete(self, through: Micros) -> None:

@@ -18,6 +18,9 @@ from clickledger.exports.manifest import Manifest
 from clickledger.exports.model import ClickExportRequest
 from clickledger.jobs.model import Job, State
 from clickledger.lake.schema import CLICKS, DEAD_LETTERS, EXPORT_COLUMNS, EXTRA_COLUMNS
+from clickledger.postbacks import files
+from clickledger.postbacks.macros import MACROS
+from clickledger.postbacks.model import EVENTS
 from docs import api_page, cli_page, generate, table_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,6 +143,19 @@ def job_fields() -> list[str]:
         result_run=None,
     )
     return list(jobs.fields(job, ZoneInfo("UTC")))
+
+
+def test_each_kind_event_macro_and_key_of_postbacks_is_documented() -> None:
+    page = reference("postbacks.md")
+    kinds, _, macros = page.partition("\n## Macros\n")
+    for kind, events in EVENTS.items():
+        assert f"| `{kind.value}` |" in kinds
+        assert all(f"`{event}`" in kinds for event in events)
+        heading = rf"^### .*`{kind.value}`.*$(.*?)(?=^#|\Z)"
+        (section,) = re.findall(heading, macros, re.MULTILINE | re.DOTALL)
+        assert all(f"| `{{{name}}}` |" in section for name in MACROS[kind])
+    for key in files.KEYS:
+        assert f"| `{key}` |" in kinds
 
 
 def test_each_reason_is_documented() -> None:

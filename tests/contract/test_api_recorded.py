@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from clickledger.ids import ClickIds
+from clickledger.postbacks import schedule
+from clickledger.postbacks.model import Draft, Kind, Method
 from clickledger.testing.brand_api import BrandApi, brand_api
 
 RECORDED = Path(__file__).parent / "recorded"
 #: Ids of programs are short numbers and stay as they are.
 SHORTEST = 10
+SECRET = "whsec_" + "QUJD" * 8
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
 
@@ -85,6 +88,7 @@ def prepare(api: BrandApi) -> dict[str, str]:
         "click_id": click_id,
         "program_id": api.program.id,
     }
+    notifications = prepare_notifications(api)
     return {
         "AccountSID": api.brand.sid,
         "Authorization": api.brand.header,
@@ -96,7 +100,42 @@ def prepare(api: BrandApi) -> dict[str, str]:
         "StrangeJob": strange.json()["QueuedUri"].rpartition("/")[2],
         "ClickId": click_id,
         **{name: job.id for name, job in jobs.items()},
+        **notifications,
     }
+
+
+def prepare_notifications(api: BrandApi) -> dict[str, str]:
+    """Set up a notification for each side, with a delivery in three fates for the brand's."""
+    hook = api.notifications.create(
+        api.brand.sid,
+        Draft(
+            name="Exports & more",
+            kind=Kind.JOB_COMPLETION,
+            url="https://hooks.example/in?token=t-12345&job={JobId}",
+            method=Method.POST,
+            body='{"job":"{JobId}","rows":{RecordsProcessed}}',
+            events=("CLICK_EXPORT_COMPLETED", "CLICK_EXPORT_FAILED"),
+            program_ids=(api.program.id,),
+            headers={"Authorization": "Bearer b-67890"},
+        ),
+        SECRET,
+    )
+    partners = api.notifications.create(
+        api.partner.sid,
+        Draft(name="Clicks", kind=Kind.CLICK, url="https://hooks.example/?id={AdId}"),
+        SECRET,
+    )
+    messages = {}
+    for name in ("Delivered", "Refused", "Waiting"):
+        api.put(api.job_event(values={"JobId": "job-1", "RecordsProcessed": "2"}))
+        messages[f"{name}Message"] = api.deliveries.list(api.brand.sid)[0][0].message_id
+    answer = {"headers": (("Server", "theirs"), ("Content-Length", "3")), "body": b"<ok"}
+    api.attempt(1, problem="no connection: Connection refused")
+    api.attempt(1, status=202, **answer)
+    for _ in schedule.SCHEDULE_S:
+        api.attempt(2, status=500, **answer)
+    api.attempt(3, status=503, headers=(("Retry-After", "60"),))
+    return {"Hook": hook.id, "PartnersHook": partners.id, **messages}
 
 
 CLICK: dict[str, object] = {
@@ -165,7 +204,7 @@ def wrapped(text: str) -> str:
 
 
 def fill(text: str, names: dict[str, str]) -> str:
-    return re.sub(r"\{([A-Z][A-Za-z]+)\}", lambda found: names[found[1]], text)
+    return re.sub(r"\{([A-Z][A-Za-z]+)\}", lambda found: names.get(found[1], found[0]), text)
 
 
 def hide(text: str, names: dict[str, str]) -> str:
@@ -174,6 +213,9 @@ def hide(text: str, names: dict[str, str]) -> str:
         if len(value) >= SHORTEST:
             text = text.replace(value, "{" + name + "}")
     text = re.sub(r"(/results/\{\w+\}/\d+/\d+/)[\w-]{43}", r"\1{Signature}", text)
+    text = re.sub(r"whsec_[\w+/]{43}=", "{NewSecret}", text)
+    new_id = re.compile(r"(EventNotifications/|^\"Id\":\"|<Id>)[0-9a-f-]{36}", re.MULTILINE)
+    text = new_id.sub(r"\1{NewHook}", text)
     return re.sub(r"Jobs/[0-9a-f-]{36}", "Jobs/{NewJob}", text)
 
 

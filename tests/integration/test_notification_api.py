@@ -328,8 +328,15 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["Events", "Headers", "MinimumDelay", "Name", "ProgramIds", "Secret", "Url"],
     ),
     "values of another type": (
-        {"MinimumDelay": "soon", "ProgramIds": "one", "Headers": "x", "Name": " "},
-        ["Headers", "MinimumDelay", "Name", "ProgramIds"],
+        {
+            "MinimumDelay": "soon",
+            "ProgramIds": "one",
+            "Headers": "x",
+            "Name": "Standing",
+            "Url": "https://private.example/",
+            "Secret": "x",
+        },
+        ["Headers", "MinimumDelay", "Name", "ProgramIds", "Secret", "Url"],
     ),
 }
 

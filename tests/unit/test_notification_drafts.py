@@ -6,7 +6,7 @@ from clickledger.api import drafts
 from clickledger.api.bodies import parse_object
 from clickledger.api.requests import Parameters, parse_pairs
 from clickledger.errors import InvalidInputError
-from clickledger.postbacks import masking
+from clickledger.postbacks import masking, rules
 from clickledger.postbacks.model import BodyFormat, Draft, Kind, Method
 
 PRESENT = Draft(
@@ -27,15 +27,29 @@ def form(text: str) -> Parameters:
     return Parameters(parse_pairs(text.encode()))
 
 
+def read(parameters: Parameters, present: Draft | None = None) -> Draft:
+    """Read what is well said."""
+    said = drafts.read(parameters, present)
+    assert said.errors == ()
+    return said.draft
+
+
 def errors(parameters: Parameters, present: Draft | None = None) -> dict[str, str]:
-    with pytest.raises(InvalidInputError) as caught:
-        drafts.read(parameters, present)
-    return {error.field: error.message for error in caught.value.fields}
+    """Return what is wrong, with what the rules say of the rest, as the store has them say."""
+    try:
+        said = drafts.read(parameters, present)
+    except InvalidInputError as error:
+        found = error.fields
+    else:
+        found = (*said.errors, *rules.check(said.draft))
+    named = {error.field: error.message for error in found}
+    assert len(named) == len(found)
+    return named
 
 
 def test_the_least_that_can_be_said() -> None:
-    read = drafts.read(form("Name=Jobs&Kind=JOB_COMPLETION&Url=https%3A%2F%2Fhooks.example%2F"))
-    assert read == Draft(name="Jobs", kind=Kind.JOB_COMPLETION, url="https://hooks.example/")
+    got = read(form("Name=Jobs&Kind=JOB_COMPLETION&Url=https%3A%2F%2Fhooks.example%2F"))
+    assert got == Draft(name="Jobs", kind=Kind.JOB_COMPLETION, url="https://hooks.example/")
 
 
 FULL = Draft(
@@ -56,7 +70,7 @@ FULL = Draft(
 
 
 def test_all_that_can_be_said_in_a_form() -> None:
-    read = drafts.read(
+    got = read(
         form(
             "name=Sales+%26+more&KIND=event_type&Url=https%3A%2F%2Fhooks.example%2F%3Fid%3D{ActionId}"
             "&Method=post&Body=<a>{ActionId}</a>&BodyFormat=xml&Events=tracked,+something"
@@ -65,7 +79,7 @@ def test_all_that_can_be_said_in_a_form() -> None:
             "&Headers=X-Key:+a:+b&Headers=X-Other:c&ClickLimit=7&Unheard=of"
         )
     )
-    assert read == FULL
+    assert got == FULL
 
 
 def test_all_that_can_be_said_in_json() -> None:
@@ -74,7 +88,7 @@ def test_all_that_can_be_said_in_json() -> None:
         "BodyFormat": "XML", "Events": ["TRACKED", "SOMETHING"], "ProgramIds": [1, 2],
         "PartnerIds": 3, "ActionTrackerIds": ["4", 5], "MinimumDelay": 90,
         "Headers": {"X-Key": "a: b", "X-Other": "c"}, "ClickLimit": 7}"""
-    assert drafts.read(Parameters(parse_object(body))) == FULL
+    assert read(Parameters(parse_object(body))) == FULL
 
 
 WRONG: dict[str, tuple[str, list[str]]] = {
@@ -130,13 +144,19 @@ def test_a_wrong_header_is_not_repeated_for_it_may_be_a_secret() -> None:
     assert "hunter22" not in str(errors(form("Name=x&Kind=CLICK&Headers=hunter22")))
 
 
+def test_the_rest_is_judged_even_while_something_is_unknown_on_which_it_does_not_hang() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        drafts.read(form("Name=+&Kind=x&Url=x&MinimumDelay=999999999"))
+    assert [error.field for error in caught.value.fields] == ["Kind", "Name", "MinimumDelay"]
+
+
 def test_what_is_well_formed_is_left_to_be_judged_by_the_store() -> None:
-    assert drafts.read(form("Kind=CLICK")) == Draft(name="", kind=Kind.CLICK, url="")
+    assert read(form("Kind=CLICK")) == Draft(name="", kind=Kind.CLICK, url="")
 
 
 def test_a_change_leaves_what_it_does_not_name() -> None:
-    assert drafts.read(form("Unheard=of"), PRESENT) == PRESENT
-    changed = drafts.read(form("MinimumDelay=5&Events=CLICK_EXPORT_COMPLETED"), PRESENT)
+    assert read(form("Unheard=of"), PRESENT) == PRESENT
+    changed = read(form("MinimumDelay=5&Events=CLICK_EXPORT_COMPLETED"), PRESENT)
     assert changed.minimum_delay_s == 5
     assert changed.events == ("CLICK_EXPORT_COMPLETED",)
     assert (changed.name, changed.url, changed.headers) == (
@@ -146,7 +166,7 @@ def test_a_change_leaves_what_it_does_not_name() -> None:
 
 def test_what_a_change_names_and_leaves_empty_goes_back_to_its_default() -> None:
     said = "Method=&Body=&BodyFormat=&Events=&ProgramIds=&MinimumDelay=&Headers=&ClickLimit="
-    changed = drafts.read(form(said), PRESENT)
+    changed = read(form(said), PRESENT)
     assert changed == Draft(name=PRESENT.name, kind=PRESENT.kind, url=PRESENT.url)
 
 
@@ -165,14 +185,14 @@ def test_what_was_shown_masked_comes_back_and_stays() -> None:
             *(("Headers", f"{name.lower()}: {value}") for name, value in shown.headers.items()),
         ]
     )
-    read = drafts.read(said, PRESENT)
-    assert (read.url, read.body) == (PRESENT.url, PRESENT.body)
-    assert read.headers == {"x-key": "k-123", "x-other": "o-456"}
+    got = read(said, PRESENT)
+    assert (got.url, got.body) == (PRESENT.url, PRESENT.body)
+    assert got.headers == {"x-key": "k-123", "x-other": "o-456"}
 
 
 def test_a_header_that_is_not_said_again_goes_and_a_new_one_comes() -> None:
-    read = drafts.read(form("Headers=X-Key:+***&Headers=X-New:+n"), PRESENT)
-    assert read.headers == {"X-Key": "k-123", "X-New": "n"}
+    got = read(form("Headers=X-Key:+***&Headers=X-New:+n"), PRESENT)
+    assert got.headers == {"X-Key": "k-123", "X-New": "n"}
 
 
 @pytest.mark.parametrize(
@@ -191,11 +211,11 @@ def test_a_mask_that_stands_for_nothing_known_is_refused(text: str, field: str) 
 
 def test_stars_in_a_body_that_hides_nothing_are_only_stars() -> None:
     plain = Draft(name="x", kind=Kind.CLICK, url="https://a.example/", method=Method.POST)
-    assert drafts.read(form('Body={"a":"***"}'), plain).body == '{"a":"***"}'
+    assert read(form('Body={"a":"***"}'), plain).body == '{"a":"***"}'
 
 
 def test_the_description_names_the_fields_in_the_order_they_are_read() -> None:
     said = {query.name: "" for query in drafts.FIELDS}
-    assert drafts.read(Parameters([*said.items(), ("Kind", "CLICK"), ("Name", "n")]), PRESENT) == (
+    assert read(Parameters([*said.items(), ("Kind", "CLICK"), ("Name", "n")]), PRESENT) == (
         Draft(name="n", kind=Kind.CLICK, url="")
     )

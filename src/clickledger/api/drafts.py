@@ -6,6 +6,7 @@ not named stays. What was shown masked may come back as it was shown, and stays 
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,7 @@ from litestar.openapi.spec import OpenAPIType
 
 from clickledger.api.openapi import Query
 from clickledger.api.requests import Parameters, Reader
+from clickledger.errors import FieldError
 from clickledger.postbacks import masking, rules
 from clickledger.postbacks.model import BodyFormat, Draft, Kind, Method
 
@@ -92,12 +94,20 @@ FIELDS = (
 _HIDDEN = f"{masking.MASK} stands for a secret that is not shown; say the secret itself"
 
 
-def read(parameters: Parameters, present: Draft | None = None) -> Draft:
-    """Read a notification, or what becomes of the ``present`` one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A draft, and what was wrong with the way it was said: in its place stand defaults."""
+
+    draft: Draft
+    errors: tuple[FieldError, ...]
+
+
+def read(parameters: Parameters, present: Draft | None = None) -> Said:
+    """Read a notification, or what becomes of the ``present`` one; it is still to be judged.
 
     Raises:
-        InvalidInputError: a value is not of its type. Names each such field, and every other
-            wrong one that can be judged by itself; without any, the draft is still to be judged.
+        InvalidInputError: a field is not known on which others hang. Names each field whose
+            value is not of its type, and every other wrong one that can be judged by itself.
     """
     reader = Reader(parameters)
     said = {
@@ -106,14 +116,15 @@ def read(parameters: Parameters, present: Draft | None = None) -> Draft:
         if present is None or parameters.given(name)
     }
     _unmask(reader, said, present)
-    unclear = reader.refused.union(*(_HANGS_ON.get(name, ()) for name in reader.refused))
     draft = dataclasses.replace(present or _DEFAULT, **said)
-    if reader.refused:
+    refused = {error.field for error in reader.errors}
+    unclear = refused.union(*(_HANGS_ON.get(name, ()) for name in refused))
+    if unclear > refused:
         for error in rules.check(draft):
             if error.field not in unclear:
                 reader.refuse(error.field, error.message)
-    reader.finish()
-    return draft
+        reader.finish()
+    return Said(draft=draft, errors=reader.errors)
 
 
 def _text(reader: Reader, name: str) -> str:
@@ -165,7 +176,8 @@ def _headers(reader: Reader, name: str) -> dict[str, str]:
             reader.refuse(name, f"the {number}. is not written as Name: value")
         elif key in headers:
             reader.refuse(name, f"the {number}. has the name of an earlier one")
-        headers[key] = value
+        else:
+            headers[key] = value
     return headers
 
 

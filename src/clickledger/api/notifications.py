@@ -78,11 +78,10 @@ async def create_notification(request: AccountRequest) -> Response[bytes]:
     The address is looked up: it must be public, and its port one that may be called.
     """
     work, call, caller = services(request.app), call_of(request), request.user
-    draft = drafts.read(call.parameters)
+    said = drafts.read(call.parameters)
     secret = call.parameters.first(drafts.SECRET.name)
-    made = await to_thread.run_sync(
-        partial(work.notifications.create, caller.sid, draft, secret), limiter=work.look_ups
-    )
+    create = partial(work.notifications.create, caller.sid, said.draft, secret, known=said.errors)
+    made = await to_thread.run_sync(create, limiter=work.look_ups)
     uri = notification_path(caller, made.id)
     return respond(
         call,
@@ -123,8 +122,8 @@ async def change_notification(
 
     def change() -> Notification:
         present = work.notifications.get(caller.sid, notification_id)
-        draft = drafts.read(call.parameters, present.draft)
-        return work.notifications.change(caller.sid, notification_id, draft)
+        said = drafts.read(call.parameters, present.draft)
+        return work.notifications.change(caller.sid, notification_id, said.draft, known=said.errors)
 
     changed = await to_thread.run_sync(change, limiter=work.look_ups)
     return _done(request, changed)

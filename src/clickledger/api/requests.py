@@ -137,9 +137,9 @@ class Reader:
         self._errors: list[FieldError] = []
 
     @property
-    def refused(self) -> frozenset[str]:
-        """Names of the fields that are wrong so far."""
-        return frozenset(error.field for error in self._errors)
+    def errors(self) -> tuple[FieldError, ...]:
+        """What is wrong so far."""
+        return tuple(self._errors)
 
     def refuse(self, field: str, message: str) -> None:
         """Note that a field is wrong."""

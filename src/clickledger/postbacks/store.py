@@ -76,14 +76,23 @@ class Notifications:
         self._guard = guard
         self._overlap = overlap
 
-    def create(self, account_sid: str, draft: Draft, secret: str | None = None) -> Notification:
+    def create(
+        self,
+        account_sid: str,
+        draft: Draft,
+        secret: str | None = None,
+        *,
+        known: Sequence[FieldError] = (),
+    ) -> Notification:
         """Add a notification; without a secret it gets a new one.
+
+        ``known``: what the caller found wrong before; it is told with the rest.
 
         Raises:
             InvalidInputError: names every wrong field.
             NotFoundError: there is no such account.
         """
-        errors = self._judge(draft) + _judge_secret(secret)
+        errors = (*known, *self._judge(draft), *_judge_secret(secret))
         with self._writing() as connection:
             account = _Account.read(connection, account_sid)
             _refuse(errors + account.judge(draft))
@@ -123,15 +132,24 @@ class Notifications:
             now = self._now()
             return tuple(rows.notification(row, now) for row in found), total
 
-    def change(self, account_sid: str, notification_id: str, draft: Draft) -> Notification:
+    def change(
+        self,
+        account_sid: str,
+        notification_id: str,
+        draft: Draft,
+        *,
+        known: Sequence[FieldError] = (),
+    ) -> Notification:
         """Put another draft in the place of the present one; the kind cannot change.
+
+        ``known``: what the caller found wrong before; it is told with the rest.
 
         What waits is sent as the new draft says. A new URL starts with a clean record.
 
         Raises:
             InvalidInputError: names every wrong field.
         """
-        errors = self._judge(draft)
+        errors = (*known, *self._judge(draft))
         with self._writing() as connection:
             account = _Account.read(connection, account_sid)
             present = self._locked(connection, account_sid, notification_id)

@@ -1,5 +1,6 @@
 """Whatever a caller sends, the API answers with the right refusal and never with a fault."""
 
+import json
 import string
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -299,7 +300,13 @@ def test_a_caller_who_goes_away_gets_no_answer(api: BrandApi) -> None:
 
 any_bytes = st.binary(max_size=40).map(lambda raw: quote(raw, safe="&=+;%/?.~")).filter(str.isascii)
 segments = st.one_of(
-    any_bytes, st.sampled_from(["Jobs", "Programs", "1", "ClickExport", "Download", "Manifest"])
+    any_bytes,
+    st.sampled_from(
+        [
+            *("Jobs", "Programs", "1", "ClickExport", "Download", "Manifest"),
+            *("EventNotifications", "Deliveries", "Replay", "Test", "Enable"),
+        ]
+    ),
 )
 raw_queries = st.text(string.printable.translate({ord(c): None for c in "\r\n\x0b\x0c #"}))
 
@@ -308,7 +315,7 @@ raw_queries = st.text(string.printable.translate({ord(c): None for c in "\r\n\x0
 @given(path=st.lists(segments, max_size=4), query=st.one_of(any_bytes, raw_queries), form=any_bytes)
 @example(path=["Jobs", "%00"], query="%", form="&&==")
 def test_nothing_is_ever_our_fault(api: BrandApi, path: list[str], query: str, form: str) -> None:
-    for method in ("GET", "HEAD", "POST", "PUT"):
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
         target = "…/" + "/".join(path) + "?" + query
         answer = api.send(method, target, headers=FORM, body=form.encode())
         assert answer.status < 500
@@ -316,3 +323,36 @@ def test_nothing_is_ever_our_fault(api: BrandApi, path: list[str], query: str, f
             assert answer.xml().tag == "ImpactRadiusResponse"
         elif answer.body:
             answer.json()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+fields = st.sampled_from(
+    ["Name", "Kind", "Url", "Method", "Body", "BodyFormat", "Events", "ProgramIds", "Headers"]
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    said=st.dictionaries(fields, json_values, max_size=5),
+    kind=st.sampled_from(["JOB_COMPLETION", "CLICK", ""]),
+    url=st.text(max_size=20) | st.just("https://hooks.example/?a={EventType}"),
+)
+@example(said={"Name": "\ud800"}, kind="CLICK", url="https://hooks.example/")
+def test_no_json_body_is_ever_our_fault(
+    api: BrandApi, said: dict[str, object], kind: str, url: str
+) -> None:
+    body = json.dumps({"Name": "N", "Kind": kind, "Url": url, **said}).encode()
+    headers = {"content-type": "application/json"}
+    made = api.send("POST", "…/EventNotifications.json", headers=headers, body=body)
+    assert made.status in {201, 400}
+    if made.status == 201:
+        path = f"…/EventNotifications/{made.json()['Id']}"
+        assert api.get(path).xml().tag == "ImpactRadiusResponse"
+        shown = api.get(f"{path}.json")
+        again = api.send("PUT", path, headers=headers, body=shown.body)
+        assert again.status == 200, again.text
+        assert api.send("DELETE", path).status == 200

@@ -87,6 +87,34 @@ def test_an_id(text: str, value: int) -> None:
     assert require_id("ProgramId", text) == value
 
 
+def test_what_was_given_with_a_value_or_without() -> None:
+    parameters = Parameters(parse_pairs(b"Name=&Url=x"))
+    assert [parameters.given(name) for name in ("NAME", "url", "Body")] == [True, True, False]
+    assert (parameters.first("Name"), parameters.all("Name")) == (None, [])
+
+
+def test_texts_stand_as_they_are() -> None:
+    reader = Reader(Parameters([("Body", " {} "), ("body", "x"), ("Name", "")]))
+    assert (reader.text("Body"), reader.text("Name"), reader.text("Url")) == (" {} ", "", "")
+    assert reader.texts("BODY") == [" {} ", "x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), (" 007 ", 7), ("9" * 16, 10**16 - 1), ("", 5)]
+)
+def test_a_whole_number(text: str, value: int) -> None:
+    reader = Reader(Parameters([("Delay", text)]))
+    assert reader.whole("Delay", default=5) == value
+    assert reader.errors == ()
+
+
+@pytest.mark.parametrize("text", ["-1", "1.0", "x", "1 2", "٣", "9" * 17, "\0"])
+def test_what_is_no_whole_number(text: str) -> None:
+    reader = Reader(Parameters([("Delay", text)]))
+    assert reader.whole("Delay", default=5) == 5
+    assert [error.field for error in reader.errors] == ["Delay"]
+
+
 def test_ids_are_sorted_and_distinct() -> None:
     reader = Reader(Parameters([("AdId", "3"), ("adid", "1"), ("AdId", "03")]))
     assert reader.ids("AdId") == (1, 3)

@@ -88,7 +88,12 @@ def list_deliveries(request: AccountRequest, notification_id: FromPath[str]) -> 
     operation_id=operation_id("getDelivery"),
     summary="Look at a delivery and its attempts",
     operation_class=operation(
-        answers={HTTPStatus.OK: "The delivery, with Attempts.", **_NO_DELIVERY}
+        answers={
+            HTTPStatus.OK: "The delivery: Id, MessageId, Kind, Event, ProgramId, PartnerId, "
+            "EventDate, Status, NextAttemptDate, FinishedDate, AttemptCount, Uri, ReplayUri; and "
+            "of each of its Attempts: Number, StartedDate, DurationMs, Outcome, Request, Response.",
+            **_NO_DELIVERY,
+        }
     ),
 )
 def get_delivery(

@@ -96,7 +96,13 @@ async def create_notification(request: AccountRequest) -> Response[bytes]:
     sync_to_thread=True,
     operation_id=operation_id("getEventNotification"),
     summary="Look at a notification",
-    operation_class=operation(answers={HTTPStatus.OK: "The notification.", **_NOT_FOUND}),
+    operation_class=operation(
+        answers={
+            HTTPStatus.OK: "The notification: Id, what it was set up with, Enabled, DisabledDate, "
+            "DisabledReason, FailingSince, CreatedDate, ChangedDate, Uri, DeliveriesUri.",
+            **_NOT_FOUND,
+        }
+    ),
 )
 def get_notification(request: AccountRequest, notification_id: FromPath[str]) -> Response[bytes]:
     """Return a notification; secrets are not shown, and masked where they stand."""
@@ -211,8 +217,8 @@ def rotate_secret(request: AccountRequest, notification_id: FromPath[str]) -> Re
     summary="Call the endpoint of a notification now",
     operation_class=operation(
         answers={
-            HTTPStatus.OK: "The request as it was sent and the answer, if there was one; "
-            "Acknowledged tells whether it was a 2xx.",
+            HTTPStatus.OK: "Request as it was sent, Response if there was one, DurationMs, "
+            "Outcome in a sentence, and Acknowledged: whether the answer was a 2xx.",
             HTTPStatus.TOO_MANY_REQUESTS: "Another test of the account is under way, or too many "
             "of others.",
             **_NOT_FOUND,

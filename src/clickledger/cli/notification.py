@@ -76,8 +76,14 @@ def add(
 
 
 @app.command("list")
-def list_(data: Data, account: AnyAccount = None, as_json: AsJson = False) -> None:
-    """List the notifications of an account, or without --account those of all."""
+def list_(
+    data: Data,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="SID", help="Only those of this account.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List notifications, oldest first."""
     with open_control(data) as control:
         found = _all(open_store(control), account)
     if as_json:

@@ -159,6 +159,7 @@ class Node:
             status["lake"].get("fault"),
             status["jobs"].get("trouble"),
             status.get("postbacks", {}).get("trouble"),
+            status.get("click_postbacks", {}).get("trouble"),
         )
         return "; ".join(filter(None, faults))
 

@@ -39,6 +39,9 @@ class Commands(MutableMapping[str, Any]):
         del self._places[name]
         self._loaded.pop(name, None)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Update
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
@@ -19,7 +20,7 @@ from clickledger.cli import app
 from clickledger.clock import SteadyClock
 from clickledger.config import DataFolder, Settings
 from clickledger.db import engine as db
-from clickledger.db.tables import deliveries
+from clickledger.db.tables import deliveries, notifications
 from clickledger.errors import ClickledgerError, ConflictError, InvalidInputError, NotFoundError
 from clickledger.postbacks import files, outbox
 from clickledger.postbacks.log import Deliveries
@@ -100,6 +101,15 @@ def put(data: Path, *fates: Fate, at: datetime = AT) -> list[int]:
     ids = [one.id for one in log.list(None)[0]]
     engine.dispose()
     return ids[::-1]
+
+
+def change(data: Path, *statements: Update) -> None:
+    """Change the control database behind the back of the commands."""
+    engine = db.open_engine(db.control_url(Settings(), DataFolder(data)))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(statement)
+    engine.dispose()
 
 
 # One notification
@@ -236,6 +246,13 @@ def test_a_notification_is_disabled_enabled_and_removed(data: Path) -> None:
     assert (on["disabled_reason"], on["disabled_at"]) == ("", None)
     assert "jobs is removed" in run(data, "notification", "remove", made["id"])
     assert read(data, "notification", "list") == []
+
+
+def test_one_that_fails_says_since_when(data: Path) -> None:
+    made = add(data)
+    change(data, notifications.update().values(failing_since=AT))
+    assert "on, failing since 2026-11-20 12:00:00Z" in run(data, "notification", "list")
+    assert read(data, "notification", "show", made["id"])["failing_since"] == "2026-11-20T12:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -465,6 +482,19 @@ def test_a_range_is_replayed(data: Path) -> None:
     assert "2 deliveries are queued again" in run(data, *words, "--failed")
     assert read(data, *words, "--notification", made["id"]) == {"replayed": 1}
     assert isinstance(refused(data, *words, "--notification=nonsense"), NotFoundError)
+
+
+def test_people_see_how_far_a_replay_is(data: Path) -> None:
+    add(data)
+    (one,) = put(data, Fate.FAILED)
+    at_a_terminal = {**ALLOWED, "FORCE_COLOR": "1"}
+    seen = invoke(data, "postbacks", "replay", "--failed", settings=at_a_terminal)
+    assert "Replaying" in seen.stderr
+    assert "100%" in seen.stderr
+    piped = invoke(data, "postbacks", "replay", "--failed", "--json")
+    assert json.loads(piped.stdout) == {"replayed": 0}
+    change(data, deliveries.update().values(fate=Fate.FAILED.value))
+    assert "WAITING" in run(data, "postbacks", "replay", str(one))
 
 
 @pytest.mark.parametrize("words", [(), ("1", "--failed"), ("1", "--from=2026-11-20")])

@@ -292,6 +292,29 @@ def test_a_transaction_that_fails_is_undone(tmp_path: Path) -> None:
         assert version_of(engine) == 0
 
 
+def test_no_error_repeats_the_values_that_were_sent(tmp_path: Path) -> None:
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    values = {
+        "id": "1",
+        "account_sid": "IRnobody",
+        "name": "n",
+        "kind": "CLICK",
+        "draft": {"headers": {"X-Key": "k-67890"}},
+        "secret": "whsec_12345",
+        "created_at": moment,
+        "changed_at": moment,
+    }
+    with (
+        migrated(tmp_path / "control.db") as engine,
+        pytest.raises(exc.IntegrityError) as caught,
+        engine.begin() as connection,
+    ):
+        connection.execute(tables.notifications.insert().values(values))
+    assert "INSERT INTO notifications" in str(caught.value)
+    for secret in ("whsec_12345", "k-67890"):
+        assert secret not in str(caught.value)
+
+
 def test_a_writer_that_waits_in_vain_says_so(tmp_path: Path) -> None:
     path = tmp_path / "control.db"
     with (

@@ -3,7 +3,8 @@
 Readers: ``with engine.connect() as connection``; they never wait for a writer on SQLite.
 Writers: ``with engine.begin() as connection``; they queue. A database that cannot answer is an
 UnavailableError, one whose bytes are damaged a CorruptedError; what remains SQLAlchemy's is a
-broken constraint (IntegrityError) or a mistake of ours.
+broken constraint (IntegrityError) or a mistake of ours. No error repeats the values that were
+sent: some of them are secrets.
 """
 
 import sqlite3
@@ -49,7 +50,7 @@ def open_engine(url: str | URL, *, wait_s: float = WAIT_S) -> Engine:
         if url.get_backend_name() == "sqlite":
             engine = _open_sqlite(url, wait_s)
         else:
-            engine = create_engine(url, pool_pre_ping=True)
+            engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise InvalidInputError.of(
             "database_url", f"{error}; for PostgreSQL install clickledger[postgresql]"
@@ -87,7 +88,7 @@ class _TurnTakingEngine(Engine):
 
 def _open_sqlite(url: URL, wait_s: float) -> Engine:
     made = create_engine(url, connect_args={"timeout": wait_s, "isolation_level": None})
-    engine = _TurnTakingEngine(made.pool, made.dialect, made.url)
+    engine = _TurnTakingEngine(made.pool, made.dialect, made.url, hide_parameters=True)
     path = sqlite_file(url)
     if path is not None:
         watch = _SqliteFile(path)

@@ -15,6 +15,7 @@ from bench import (
     freshness,
     lake_size,
     loader,
+    postbacks,
     redirects,
     spool_commit,
 )
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure]]] = {
     "freshness": freshness.run,
     "export": export.run,
     "exporting": exporting.run,
+    "postbacks": postbacks.run,
 }
 
 

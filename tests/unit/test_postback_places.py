@@ -37,12 +37,18 @@ def test_what_is_told_as_room_can_be_taken_at_once() -> None:
         assert fill(places, "a") == 0
 
 
-def test_an_endpoint_that_fails_gets_few_retries_and_all_its_first_attempts() -> None:
-    places = Places(total=500, each=100, failing=4)
+def test_an_endpoint_that_fails_gets_few_retries_and_its_first_attempts() -> None:
+    places = Places(total=1000, each=100, failing=4)
     assert fill(places, "a", retry=True, failing=True) == 4
     assert places.retry_room("a", failing=True) == 0
     assert places.room("a") == 96
-    assert places.retry_room("a", failing=False) == 96, "it has recovered"
+    assert places.retry_room("a", failing=False) == 46, "it has recovered"
+
+
+def test_retries_leave_half_of_an_endpoint_to_first_attempts() -> None:
+    places = Places(total=1000, each=100)
+    assert fill(places, "a", retry=True) == 50
+    assert fill(places, "a") == 50
 
 
 def test_places_come_back() -> None:

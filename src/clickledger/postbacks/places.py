@@ -45,9 +45,12 @@ class Places:
         return max(min(self._each - held, share), 1 if free and not held else 0)
 
     def retry_room(self, endpoint: str, *, failing: bool) -> int:
-        """Tell the same of retries; ``failing``: its last call failed."""
-        room = self.room(endpoint)
-        return max(0, min(room, self._failing - self._retrying[endpoint])) if failing else room
+        """Tell the same of retries; ``failing``: its last call failed.
+
+        They never get all places of an endpoint: one that stalls would keep them from what is new.
+        """
+        most = self._failing if failing else self._each // 2
+        return max(0, min(self.room(endpoint), most - self._retrying[endpoint]))
 
     def take(self, endpoint: str, *, retry: bool) -> None:
         """Take a place."""

@@ -299,7 +299,7 @@ def test_thousands_of_clicks_are_told_piece_by_piece(tmp_path: Path, followed: b
         commits: list[None] = []
         event.listen(site.node.engine, "commit", lambda _: commits.append(None))
         assert site.follower.look() == 2510
-        assert len(commits) > 20
+        assert len(commits) >= 20
         assert sorted(site.told()) == list(range(1, 2511))
         assert site.told()[:3] == [1, 2, 3]
         assert site.at(made)["version"] == site.feed.lake.version()

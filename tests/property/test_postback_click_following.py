@@ -14,7 +14,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clickledger.clock import MINUTE, SECOND, Micros
@@ -248,6 +248,15 @@ moves = st.lists(
 
 
 @given(spools(), st.integers(0, 30), moves)
+# A spool that the cursor does not name any more, in the middle of a look by row keys.
+@example(
+    {
+        "a": [Batch("a", number, (2 * SECOND,)) for number in (1, 2)],
+        "b": [Batch("b", 1, (0,)), Batch("b", 2, (SECOND,))],
+    },
+    0,
+    [{"a": 1, "b": 2}, ("load", 99), ("keys", 2)],
+)
 def test_each_click_is_told_once_whatever_is_lost_in_between(
     waiting: dict[str, list[Batch]],
     since: int,

@@ -112,7 +112,9 @@ def test_a_cursor_comes_back_as_it_was_stored() -> None:
     [
         pytest.param("a", 6, 100, True, True, id="behind the last batch told"),
         pytest.param("a", 5, 900, True, False, id="of the last batch told"),
-        pytest.param("a", 6, 100, False, True, id="behind it, by row key"),
+        pytest.param("a", 6, 100, False, False, id="behind it, complete before"),
+        pytest.param("a", 6, 500, False, True, id="behind it, received since"),
+        pytest.param("a", 5, 500, False, False, id="of the last batch told, by row key"),
         pytest.param("b", 1, 100, True, True, id="of a spool not heard of, in a load"),
         pytest.param("b", 1, 499, False, False, id="of such a spool, complete before"),
         pytest.param("b", 1, 500, False, True, id="of such a spool, received since"),

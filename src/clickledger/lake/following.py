@@ -7,9 +7,11 @@ sorted meanwhile. Reading the next entry costs one look for a file; the table is
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -29,6 +31,10 @@ _BATCH = ("spool_id", "sequence")
 _ROW_KEY = (*_BATCH, "position")
 #: Rows of a file that are decoded at a time.
 _SCAN_ROWS = 8192
+#: Clicks that are held in memory, about: some 20 MB.
+_READ_ROWS = 20_000
+#: Ranges of batches that are counted to find them, when there are more: some 10 MB.
+_RANGES = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +165,15 @@ def pieces(
     received_from: Micros,
     programs: Collection[int],
     limit: int,
+    read_rows: int = _READ_ROWS,
+    ranges: int = _RANGES,
 ) -> Iterator[pa.Table]:
     """Read clicks of these programs, received from an instant on, in the order of the row key.
 
-    In pieces of about ``limit``: a batch is never cut. The row key and ``received_time`` are there
-    whatever ``columns`` names; instants are whole numbers, UTC microseconds.
+    In pieces of about ``limit``; a batch is never cut. About ``read_rows`` are in memory, which
+    takes a look at everything to find at most ``ranges`` ranges of batches. The row key and
+    ``received_time`` are there whatever ``columns`` names; instants are whole numbers, UTC
+    microseconds.
 
     Raises:
         GoneError: a file is not kept any more.
@@ -172,45 +182,65 @@ def pieces(
     condition = _received_from(received_from) & ds.field("program_id").isin(
         pa.array(sorted(programs), pa.int64())
     )
-    if addition.rows <= limit:
-        yield _read(addition.files, columns, condition)
+    if addition.rows <= read_rows:
+        yield from _split(_read(addition.files, columns, condition), limit)
         return
-    for piece in _cut(addition.files, condition, limit):
+    for stretches in _cut(addition.files, condition, read_rows, ranges):
         within = ds.scalar(False)
-        for stretch in piece:
+        for one in stretches:
             within |= (
-                (ds.field("spool_id") == stretch.spool_id)
-                & (ds.field("sequence") >= stretch.first)
-                & (ds.field("sequence") <= stretch.last)
+                (ds.field("spool_id") == one.spool_id)
+                & (ds.field("sequence") >= one.first)
+                & (ds.field("sequence") <= one.last)
             )
-        yield _read(addition.files, columns, condition & within)
+        yield from _split(_read(addition.files, columns, condition & within), limit)
 
 
 def _cut(
     files: Sequence[Path],
     condition: Any,  # noqa: ANN401 - pyarrow ships no types
     limit: int,
+    ranges: int,
 ) -> list[list[_Stretch]]:
-    """Find the pieces. Holds two numbers for each batch."""
-    counts: dict[tuple[str, int], int] = {}
+    """Find which batches to read together, in order."""
+    width = 1
+    counts: Counter[tuple[str, int]] = Counter()
     for rows in _scan(files, _BATCH, condition):
         found = rows.group_by(list(_BATCH)).aggregate([([], "count_all")])
-        columns = (found[name].to_pylist() for name in (*_BATCH, "count_all"))
-        for spool_id, sequence, count in zip(*columns, strict=True):
-            counts[spool_id, sequence] = counts.get((spool_id, sequence), 0) + count
-    pieces: list[list[_Stretch]] = []
+        names = (*_BATCH, "count_all")
+        for spool_id, sequence, count in zip(
+            *(found[name].to_pylist() for name in names), strict=True
+        ):
+            counts[spool_id, sequence // width] += count
+        while len(counts) > max(ranges, len({spool_id for spool_id, _ in counts})):
+            width *= 2
+            wider: Counter[tuple[str, int]] = Counter()
+            for (spool_id, number), count in counts.items():
+                wider[spool_id, number // 2] += count
+            counts = wider
+    together: list[list[_Stretch]] = []
     room = 0
-    for (spool_id, sequence), count in sorted(counts.items()):
+    for (spool_id, number), count in sorted(counts.items()):
         if count > room:
-            pieces.append([])
+            together.append([])
             room = limit
         room -= count
-        piece = pieces[-1]
-        if piece and piece[-1].spool_id == spool_id:
-            piece[-1] = replace(piece[-1], last=sequence)
+        last = (number + 1) * width - 1
+        if together[-1] and together[-1][-1].spool_id == spool_id:
+            together[-1][-1] = replace(together[-1][-1], last=last)
         else:
-            piece.append(_Stretch(spool_id, sequence, sequence))
-    return pieces
+            together[-1].append(_Stretch(spool_id, number * width, last))
+    return together
+
+
+def _split(rows: pa.Table, limit: int) -> Iterator[pa.Table]:
+    """Cut rows in the order of the row key into pieces of at least ``limit``, but the last."""
+    start = 0
+    batches = zip(*(rows[name].to_pylist() for name in _BATCH), strict=True)
+    for end, (batch, following) in enumerate(pairwise([*batches, None]), 1):
+        if batch != following and (end - start >= limit or end == len(rows)):
+            yield rows.slice(start, end - start)
+            start = end
 
 
 def _read(

@@ -90,15 +90,14 @@ class Cursor:
     def is_new(self, spool_id: str, sequence: int, received: Micros, *, in_load: bool) -> bool:
         """Tell whether a click lies beyond this cursor.
 
-        ``in_load``: it comes from the load that follows ``version``, and so was not told when the
-        spool is unknown; else, the received time decides that.
+        ``in_load``: it comes from the load that follows ``version``, so only a spool that is known
+        can have told it. Else it may come from anywhere in the lake: what was received before
+        ``complete`` was told, of a spool that is not known any more as well.
         """
-        if received < self.since:
+        if received < (self.since if in_load else self.complete):
             return False
         known = self.spools.get(spool_id)
-        if known is not None:
-            return sequence > known[0]
-        return in_load or received >= self.complete
+        return known is None or sequence > known[0]
 
 
 class Limiter:

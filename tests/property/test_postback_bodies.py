@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clickledger.postbacks.macros import MACROS, Macro, samples
@@ -24,6 +24,9 @@ from clickledger.postbacks.templates import (
     compile_url,
     default_body,
 )
+
+#: Each example compiles and reads several documents; no deadline: the machine may be busy.
+FEWER = settings(max_examples=40, deadline=None)
 
 MACROS_HERE: Mapping[str, Macro] = {
     macro.name: macro
@@ -175,6 +178,7 @@ def whole_pieces(pieces: list[Any], given_values: Mapping[str, str]) -> str:
     return filled(pieces, {key: whole(text) for key, text in given_values.items()})
 
 
+@FEWER
 @given(documents, values)
 def test_json_reads_back_as_what_went_in(document: Any, given_values: dict[str, str]) -> None:  # noqa: ANN401 - a recursive tuple
     template = compile_body(json_template(document), BodyFormat.JSON, MACROS_HERE)
@@ -210,6 +214,7 @@ form_literal = st.text(st.sampled_from("ab1-._~"), max_size=3)
 form_texts = st.lists(form_literal | st.tuples(name), max_size=4)
 
 
+@FEWER
 @given(
     st.lists(st.tuples(st.text(st.sampled_from("abc"), min_size=1), form_texts), min_size=1),
     values,
@@ -233,6 +238,7 @@ def test_a_form_and_a_query_read_back_as_what_went_in(
 # Every kind, every macro, as a notification without a body of its own sends it.
 
 
+@FEWER
 @given(st.sampled_from(Kind), st.data())
 def test_the_body_nobody_wrote_carries_any_values(kind: Kind, data: st.DataObject) -> None:
     macros = MACROS[kind]

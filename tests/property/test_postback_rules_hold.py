@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
@@ -22,6 +22,9 @@ from clickledger.postbacks.rendering import Renderer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
+#: Each example compiles and reads several documents; no deadline: the machine may be busy.
+FEWER = settings(max_examples=40, deadline=None)
+
 anything = st.text(st.characters(exclude_categories=()), max_size=20)
 seconds = st.integers(0, 2**33)
 carriers = st.sampled_from(
@@ -37,6 +40,7 @@ carriers = st.sampled_from(
 )
 
 
+@FEWER
 @given(st.sampled_from(Method), st.sampled_from(BodyFormat), anything, seconds, st.integers(1, 3))
 def test_whatever_is_sent_the_reference_library_makes_the_same_signatures(
     method: Method, body_format: BodyFormat, text: str, at: int, count: int
@@ -78,6 +82,7 @@ names = st.sampled_from(["token", "api_key", "sig", "Password"])
 secret_texts = st.text(st.sampled_from("GHJKQWXZ7"), min_size=6, max_size=12)
 
 
+@FEWER
 @given(
     names,
     st.tuples(secret_texts, secret_texts, secret_texts),
@@ -183,6 +188,7 @@ def test_the_next_attempt_is_never_before_what_was_asked_for_nor_much_later(
     assert pause <= max(scheduled, wish) * 1.2 + 1e-6
 
 
+@FEWER
 @given(
     st.builds(
         Draft,

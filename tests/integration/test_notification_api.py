@@ -116,6 +116,7 @@ def test_from_creation_to_removal(api: BrandApi, who: str) -> None:
         "DisabledDate": "",
         "DisabledReason": "",
         "FailingSince": "",
+        "ClicksSince": "",
         "CreatedDate": one["CreatedDate"],
         "ChangedDate": one["CreatedDate"],
         "Uri": path,
@@ -499,9 +500,11 @@ def test_a_removed_notification_takes_what_waits_for_it_along(api: BrandApi) -> 
 def test_a_database_that_does_not_answer_is_503(api: BrandApi) -> None:
     away = api.folder.control_db.with_suffix(".away")
     api.folder.control_db.rename(away)
-    answer = send(api, "POST", "", JOBS)
+    with capture_logs() as logs:
+        answer = send(api, "POST", "", JOBS)
     assert (answer.status, answer.header("retry-after")) == (503, "5")
     assert str(api.folder.root) not in answer.text
+    assert [line["event"] for line in logs] == ["api_request_failed"]
     away.rename(api.folder.control_db)
     create(api)
 

@@ -140,6 +140,7 @@ def test_a_notification_is_added_shown_and_listed(data: Path) -> None:
         "failing_since": None,
         "disabled_at": None,
         "disabled_reason": "",
+        "clicks_since": None,
     }
     assert read(data, "notification", "show", added["id"]) == added
     assert read(data, "notification", "list") == [added]

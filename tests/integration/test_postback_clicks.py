@@ -59,8 +59,8 @@ class Site:
             self.feed.spool(*batches)
         self.feed.load()
 
-    def restart(self, *, store_s: float = 0.0) -> None:
-        self.follower = follower(self.node, self.feed, store_s=store_s)
+    def restart(self, *, piece: int = 1000, store_s: float = 0.0) -> None:
+        self.follower = follower(self.node, self.feed, piece=piece, store_s=store_s)
 
     def told(self, notification: Notification | None = None) -> list[int]:
         """Return the numbers of the clicks told one by one, in order."""
@@ -319,6 +319,8 @@ def test_a_notification_is_told_of_clicks_received_since_it_was_made(site: Site)
     site.load(site.make(1))
     with capture_logs() as lines:
         assert site.follower.look() == 1
+    (shown,) = site.node.notifications.list()[0]
+    assert shown.clicks_since == to_datetime(START + 11 * SECOND)
     # Received before it was made, and loaded after.
     site.load(early, site.make(1))
     assert site.follower.look() == 1
@@ -342,6 +344,7 @@ def test_clicks_while_a_notification_is_off_are_not_told(site: Site) -> None:
     assert site.cursor(made) == rested
     site.pass_by(seconds=1)
     site.node.notifications.enable(site.node.brand, made.id)
+    assert site.node.notifications.find(made.id).clicks_since is None
     site.pass_by(seconds=1)
     site.load(site.make(1))
     with capture_logs() as lines:
@@ -448,6 +451,37 @@ def test_a_version_that_is_not_kept_any_more_is_passed_by_row_keys(
         forget_log(site)
         site.restart()
         assert site.follower.look() == 0
+
+
+def test_followers_of_different_age_lose_their_place_together(site: Site) -> None:
+    """The one that looks further back must not make the other begin anew."""
+    first = site.follow()
+    writer = site.feed.writer()
+    writer.append(site.make(1), site.node.now)
+    writer.append(site.make(1), site.node.now)
+    site.feed.loader().load_once()
+    site.follower.look()
+    writer.close()
+    site.pass_by(seconds=1)
+    site.feed.load()
+    # Only the first one is current: its cursor names no spool any more.
+    site.follower.look()
+    second = site.follow()
+    with site.node.engine.begin() as connection:
+        aged = {"since": START, "complete": START, "spools": [], "told": [], "digests": []}
+        connection.execute(
+            update(table).where(table.c.id == second.id).values(click_cursor={**aged, "version": 0})
+        )
+        position = {**site.at(first), "version": 0}
+        connection.execute(
+            update(table).where(table.c.id == first.id).values(click_cursor=position)
+        )
+    assert position["spools"] == []
+    site.feed.lake.clicks().keep_versions(3)
+    forget_log(site)
+    site.restart(piece=1)
+    assert site.follower.look() == 2
+    assert (site.told(first), site.told(second)) == ([1, 2], [1, 2])
 
 
 def test_files_that_are_gone_are_passed_by_row_keys(site: Site) -> None:

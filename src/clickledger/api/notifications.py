@@ -99,7 +99,8 @@ async def create_notification(request: AccountRequest) -> Response[bytes]:
     operation_class=operation(
         answers={
             HTTPStatus.OK: "The notification: Id, what it was set up with, Enabled, DisabledDate, "
-            "DisabledReason, FailingSince, CreatedDate, ChangedDate, Uri, DeliveriesUri.",
+            "DisabledReason, FailingSince, ClicksSince, CreatedDate, ChangedDate, Uri, "
+            "DeliveriesUri.",
             **_NOT_FOUND,
         }
     ),
@@ -262,6 +263,7 @@ def fields(notification: Notification, caller: Account) -> Fields:
         "DisabledDate": zoned(notification.disabled_at, zone),
         "DisabledReason": notification.disabled_reason,
         "FailingSince": zoned(notification.failing_since, zone),
+        "ClicksSince": zoned(notification.clicks_since, zone),
         "CreatedDate": zoned(notification.created_at, zone),
         "ChangedDate": zoned(notification.changed_at, zone),
         "Uri": path,

@@ -345,6 +345,7 @@ def _as_data(notification: Notification, *, with_secret: bool = False) -> dict[s
         "failing_since": notification.failing_since,
         "disabled_at": notification.disabled_at,
         "disabled_reason": notification.disabled_reason,
+        "clicks_since": notification.clicks_since,
     }
     return {**shown, "secret": notification.secrets[0]} if with_secret else shown
 
@@ -356,4 +357,6 @@ def _state(notification: Notification) -> str:
         )
     if notification.failing_since is not None:
         return f"on, failing since {output.instant(notification.failing_since)}"
+    if notification.clicks_since is not None:
+        return f"on, told of clicks since {output.instant(notification.clicks_since)}"
     return "on"

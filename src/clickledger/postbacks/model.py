@@ -97,6 +97,8 @@ class Notification:
     disabled_at: datetime | None
     #: Why it was switched off; empty while it is on.
     disabled_reason: str
+    #: Of ``CLICK``: it is told of clicks received from then on; None: the lake is not followed yet.
+    clicks_since: datetime | None = None
     #: ``whsec_…``, newest first; the second one signs too while a rotation lasts.
     secrets: tuple[str, ...] = field(repr=False)
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import ColumnElement, RowMapping, false
 
+from clickledger.clock import to_datetime
 from clickledger.db.tables import attempts, deliveries, notifications
 from clickledger.postbacks.model import (
     Attempt,
@@ -38,6 +39,8 @@ NOTIFICATION = (
     notifications.c.failing_since,
     notifications.c.disabled_at,
     notifications.c.disabled_reason,
+    # Not the whole cursor: the sender reads these columns all the time.
+    notifications.c.click_cursor["since"].as_string().label("clicks_since"),
 )
 
 #: The columns of a Delivery.
@@ -76,6 +79,7 @@ def draft(name: str, kind: str, document: Mapping[str, object]) -> Draft:
 
 def notification(row: RowMapping, now: datetime) -> Notification:
     """Read a row of the columns ``NOTIFICATION``; ``now`` decides how many secrets sign."""
+    since = row["clicks_since"]
     earlier = row["earlier_secret"] is not None and row["earlier_until"] > now
     return Notification(
         id=row["id"],
@@ -86,6 +90,7 @@ def notification(row: RowMapping, now: datetime) -> Notification:
         failing_since=row["failing_since"],
         disabled_at=row["disabled_at"],
         disabled_reason=row["disabled_reason"],
+        clicks_since=None if since is None else to_datetime(int(since)),
         secrets=(row["secret"], row["earlier_secret"]) if earlier else (row["secret"],),
     )
 

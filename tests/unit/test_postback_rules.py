@@ -247,6 +247,12 @@ def test_secret_header_values_are_not_repeated_in_errors() -> None:
             True,
         ),
         (
+            {"kind": Kind.CLICK, "program_ids": (6, 8), "partner_ids": (3,)},
+            {"kind": Kind.CLICK, "name": CLICK_DIGEST, "program_id": 0},
+            True,
+        ),
+        ({}, {"kind": Kind.CLICK, "name": CLICK_DIGEST}, False),
+        (
             {"events": ("CLICK_EXPORT_COMPLETED",), "program_ids": (7,)},
             {"program_id": 8},
             False,

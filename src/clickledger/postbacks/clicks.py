@@ -134,7 +134,7 @@ class ClickPostbacks:
                     put += self._put(group, addition)
             except GoneError as error:
                 _log.warning("clicks_followed_by_row_keys", version=version, reason=str(error))
-                put += self._put(self._still(group), self._newest(group), by_row_key=True)
+                put += self._put(group, self._newest(group), by_row_key=True)
         done = [click_steps.close(one, mark) for one in self._followers.values()]
         return put + self._commit(done)
 

@@ -235,3 +235,12 @@ def test_nothing_secret_is_left_in_what_the_log_shows_of_a_call() -> None:
     assert "SECRET" not in shown
     assert shown.count("***") == 3
     assert shown.count("click") >= 2
+
+
+def test_a_sample_shows_its_signature_and_none_of_the_notifications_own_headers() -> None:
+    sent = [("webhook-signature", "v1,abc"), ("X-Shop", "7"), ("User-Agent", "us")]
+    assert masking.sample_headers(sent, drafted(headers={"x-shop": "7"})) == (
+        ("webhook-signature", "v1,abc"),
+        ("X-Shop", "***"),
+        ("User-Agent", "us"),
+    )

@@ -287,12 +287,8 @@ def _done(request: AccountRequest, notification: Notification) -> Response[bytes
 
 
 def _test_fields(tried: Trial, draft: Draft) -> Fields:
-    """Return a test send as its owner sees it: the signature of a sample is there to be checked."""
+    """Return a test send as its owner sees it."""
     request, outcome = tried.request, tried.outcome
-    own = {name.lower() for name in draft.headers}
-    sent = tuple(
-        (name, masking.MASK if name.lower() in own else value) for name, value in request.headers
-    )
     answer: Fields = {
         "Status": outcome.status,
         "Headers": header_fields(masking.response_headers(outcome.headers, draft)),
@@ -305,7 +301,7 @@ def _test_fields(tried: Trial, draft: Draft) -> Fields:
         "Request": {
             "Method": request.method.value,
             "Url": masking.url(request.url, draft.url),
-            "Headers": header_fields(sent),
+            "Headers": header_fields(masking.sample_headers(request.headers, draft)),
             "Body": masking.text(request.body.decode(), draft),
         },
         "Response": answer if outcome.status is not None else None,

@@ -9,7 +9,7 @@ from clickledger.cli.control import open_control
 from clickledger.cli.options import AsJson, Data
 from clickledger.clock import SteadyClock
 from clickledger.postbacks import masking, trial
-from clickledger.postbacks.model import Draft, Notification, Prepared
+from clickledger.postbacks.model import Notification
 from clickledger.postbacks.sender import Sender
 
 #: What an endpoint answers when it has taken a call.
@@ -30,7 +30,7 @@ def sample_call(data: Data, notification_id: notification.Id, as_json: AsJson = 
     tried = asyncio.run(_try(found, sender))
     request, outcome = tried.request, tried.outcome
     url = masking.url(request.url, found.draft.url)
-    headers = _shown_headers(request, found.draft)
+    headers = masking.sample_headers(request.headers, found.draft)
     sent, received = (
         masking.text(body.decode("utf-8", "replace"), found.draft)
         for body in (request.body, outcome.body)
@@ -67,11 +67,3 @@ async def _try(notification: Notification, sender: Sender) -> trial.Trial:
         return await trial.send(notification, sender, SteadyClock())
     finally:
         await sender.aclose()
-
-
-def _shown_headers(request: Prepared, draft: Draft) -> list[tuple[str, str]]:
-    """Mask the notification's own; the signature of a sample is there to be checked by hand."""
-    own = {name.lower() for name in draft.headers}
-    return [
-        (name, masking.MASK if name.lower() in own else value) for name, value in request.headers
-    ]

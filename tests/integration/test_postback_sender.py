@@ -11,8 +11,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
+import httpcore
 import pytest
 
+from clickledger.postbacks import streams
 from clickledger.postbacks.model import Method, Outcome, Prepared
 from clickledger.postbacks.network import Guard, Resolver, TargetError, system_resolver
 from clickledger.postbacks.sender import Sender
@@ -453,3 +455,22 @@ def test_one_name_is_looked_up_once_at_a_time_and_a_dead_one_delays_no_other() -
     assert all(isinstance(error, TargetError) for error in dead)
     assert alive == ("198.51.99.7",)
     assert sorted(asked) == ["alive.example", "dead.example"]
+
+
+def test_what_is_said_before_tls_is_no_answer(tmp_path: Path) -> None:
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.start_tls(secure(tmp_path))
+
+    async def work(port: int) -> bytes:
+        stream = await streams.connect("127.0.0.1", port, 2)
+        while not stream.get_extra_info("is_readable"):  # noqa: ASYNC110 - a socket tells nobody
+            await asyncio.sleep(0.01)
+        trusting = ssl.create_default_context(
+            cadata=ssl.DER_cert_to_PEM_cert(base64.b64decode(CERTIFICATE))
+        )
+        secured = await stream.start_tls(trusting, "hooks.example", 2)
+        return await secured.read(100)
+
+    with Raw(serve) as server, pytest.raises(httpcore.ConnectError, match="before TLS"):
+        asyncio.run(work(server.port))

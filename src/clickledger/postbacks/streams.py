@@ -60,7 +60,13 @@ class Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the client's protocol
     ) -> "Stream":
-        """Speak TLS from here on; raises as ``connect`` does."""
+        """Speak TLS from here on; raises as ``connect`` does.
+
+        Nothing that came in before is taken for what the other end says under TLS.
+        """
+        if self._receiver.is_readable:
+            self._transport.abort()
+            raise httpcore.ConnectError("the other end spoke before TLS, or has closed")
         loop = asyncio.get_running_loop()
         try:
             with _as_connect_errors():

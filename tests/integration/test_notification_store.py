@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from clickledger.clock import to_datetime
 from clickledger.db.tables import notifications as rows
-from clickledger.errors import InvalidInputError, NotFoundError
+from clickledger.errors import CorruptedError, InvalidInputError, NotFoundError
 from clickledger.postbacks.model import BodyFormat, Draft, Fate, Kind, Method, Notification
 from clickledger.postbacks.signing import new_secret
 from clickledger.postbacks.store import InvalidDraftsError
@@ -327,6 +327,15 @@ def test_what_was_removed_is_gone_but_for_its_log(node: NotificationNode) -> Non
     assert node.put() == 0
     row = stored(node, made)
     assert (row.secret, row.earlier_secret) == ("", None)
+
+
+def test_what_cannot_be_read_can_be_removed(node: NotificationNode) -> None:
+    made = node.add()
+    node.spoil(made, {"url": 7})
+    with pytest.raises(CorruptedError, match=f"notification {made.id} cannot be read"):
+        node.notifications.list()
+    node.notifications.remove(node.brand, made.id)
+    assert node.notifications.list() == ((), 0)
 
 
 def test_the_name_of_what_was_removed_is_free(node: NotificationNode) -> None:

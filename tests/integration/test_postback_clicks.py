@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -652,3 +652,20 @@ def test_a_lake_in_trouble_is_looked_at_again(site: Site) -> None:
     site.follower.stop()
     site.load(site.make(1))
     assert site.told() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"draft": {"url": 7}}, {"click_cursor": {"since": 1}}, {"click_cursor": [1]}]
+)
+def test_a_notification_that_cannot_be_read_holds_up_no_other(
+    site: Site, spoilt: Mapping[str, object]
+) -> None:
+    bad, good = site.follow(), site.follow()
+    site.follower.look()
+    with site.node.engine.begin() as connection:
+        connection.execute(update(table).where(table.c.id == bad.id).values(**spoilt))
+    site.load(site.make(2))
+    with capture_logs() as lines:
+        assert (site.follower.look(), site.follower.look()) == (2, 0)
+    assert site.told(good) == [1, 2]
+    assert [line["id"] for line in lines if line["log_level"] == "error"] == [bad.id]

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, update
 from sqlalchemy.exc import IntegrityError
 
+from clickledger.db.tables import notifications
 from clickledger.errors import NotFoundError, UnavailableError
 from clickledger.jobs.model import Attempt, Job, State
 from clickledger.postbacks.log import Deliveries
@@ -200,3 +201,16 @@ def test_an_end_that_is_not_stored_is_not_told(
     assert told(node) == ()
     assert end(node, attempt)
     assert len(told(node)) == 1
+
+
+@pytest.mark.parametrize("end", [complete, fail])
+def test_a_notification_that_cannot_be_read_keeps_no_job_from_its_end(
+    tmp_path: Path, end: Callable[[Node, Attempt], bool]
+) -> None:
+    node = listening(tmp_path, job_tries=1)
+    with node.engine.begin() as connection:
+        connection.execute(update(notifications).values(draft={"url": 7}))
+    job, attempt = claimed(node)
+    assert end(node, attempt)
+    assert node.jobs.get(SID, job.id).state in {State.COMPLETED, State.FAILED}
+    assert not told(node)

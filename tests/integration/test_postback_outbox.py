@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, update
+from structlog.testing import capture_logs
 
 from clickledger.clock import to_datetime
 from clickledger.db import tables
@@ -200,3 +201,15 @@ def test_switching_off_does_not_read_the_whole_log(node: NotificationNode) -> No
     event.listen(node.engine, "before_cursor_execute", explain)
     node.notifications.disable(node.brand, made.id)
     assert ["ix_deliveries_waiting" in plan for plan in plans] == [True]
+
+
+@pytest.mark.parametrize("document", [{"url": 7}, {}, ["url"], None])
+def test_a_notification_that_cannot_be_read_keeps_nothing_from_the_others(
+    node: NotificationNode, document: object
+) -> None:
+    spoilt, sound = node.add(), node.add(name="other")
+    node.spoil(spoilt, document)
+    with capture_logs() as lines:
+        assert node.put() == 1
+    assert [one.notification_id for one in node.log()] == [sound.id]
+    assert [(line["log_level"], line["id"]) for line in lines] == [("error", spoilt.id)]

@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, event, update
+from structlog.testing import capture_logs
 
 from clickledger.clock import to_datetime
 from clickledger.db.tables import deliveries, notifications
@@ -345,3 +347,54 @@ def test_what_is_due_is_found_by_index(post: Post) -> None:
         assert not [
             step for step in steps if step.startswith("SCAN deliveries") and "INDEX" not in step
         ], statement
+
+
+def test_an_endpoint_that_cannot_be_read_holds_up_no_other(post: Post) -> None:
+    spoilt, sound = post.node.add(), post.node.add(name="other")
+    for one in (spoilt, sound):
+        post.put(one)
+    post.node.spoil(spoilt, {"url": 7})
+    with capture_logs() as lines:
+        found = [[due.notification.id for due in post.due()] for _ in range(3)]
+    assert found == [[sound.id]] * 3
+    assert [line["id"] for line in lines] == [spoilt.id]  # not with every look
+    post.node.spoil(spoilt, {"url": "https://hooks.example/"})
+    assert {due.notification.id for due in post.due()} == {spoilt.id, sound.id}
+
+
+def test_a_delivery_that_cannot_be_read_holds_up_no_other(post: Post) -> None:
+    post.put(post.node.add(), 3)
+    with post.node.engine.begin() as connection:
+        connection.execute(update(deliveries).where(deliveries.c.id == 1).values(kind="LATER"))
+    with capture_logs() as lines:
+        found = [post.ids(places=Places(each=1)) for _ in range(3)]
+    assert found == [[], [2], [2]]  # seen once, it takes no place of others
+    assert [line["id"] for line in lines] == [1]
+
+
+def test_an_earlier_url_has_no_say_about_the_present_one(post: Post) -> None:
+    to = post.node.add()
+    post.put(to, 2)
+    (due,) = post.due()
+    elsewhere = replace(to.draft, url="https://elsewhere.example/")
+    post.node.notifications.change(to.account_sid, to.id, elsewhere)
+    post.queue.finish([post.result(to, due.deliveries[0], status=410)])
+    post.queue.finish([post.result(to, due.deliveries[1], status=500)])
+    changed = post.refreshed(to)
+    assert (changed.disabled_at, changed.failing_since) == (None, None)
+
+
+def test_what_is_replayed_while_under_way_is_not_given_up(post: Post) -> None:
+    to = post.node.add()
+    post.put(to)
+    last = len(schedule.SCHEDULE_S) - 1
+    with post.node.engine.begin() as connection:
+        connection.execute(update(deliveries).values(tries=last))
+    (due,) = post.due()
+    post.node.notifications.disable(to.account_sid, to.id)
+    post.node.notifications.enable(to.account_sid, to.id)
+    post.node.deliveries.replay(None, due.deliveries[0].id)
+    post.queue.finish([post.result(to, due.deliveries[0], status=500)])
+    (delivery,) = post.node.log()
+    assert (delivery.fate, delivery.tries, delivery.attempts) == (Fate.WAITING, 0, 1)
+    assert delivery.next_at == to_datetime(post.node.now)

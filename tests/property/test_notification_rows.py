@@ -32,10 +32,10 @@ DRAFTS = st.builds(
 def test_a_draft_comes_back_from_its_columns(draft: Draft) -> None:
     stored = json.loads(json.dumps(rows.draft_json(draft)))
     assert {"name", "kind"}.isdisjoint(stored)
-    assert rows.draft(draft.name, draft.kind.value, stored) == draft
+    assert rows.draft("1", draft.name, draft.kind.value, stored) == draft
 
 
 @given(DRAFTS)
 def test_what_an_older_version_did_not_store_is_as_usual(draft: Draft) -> None:
-    read = rows.draft(draft.name, draft.kind.value, {"url": draft.url})
+    read = rows.draft("1", draft.name, draft.kind.value, {"url": draft.url})
     assert read == Draft(name=draft.name, kind=draft.kind, url=draft.url)

@@ -80,6 +80,7 @@ class ClickPostbacks:
         self._store_s = store_s
         self._piece = piece
         self._followers: dict[str, Follower] = {}
+        self._unreadable = rows.Unreadable[str]("notification that follows clicks")
         #: When each cursor was stored last, on the monotonic clock.
         self._stored_at: dict[str, float] = {}
         self._stopping = threading.Event()
@@ -153,10 +154,15 @@ class ClickPostbacks:
         """Read which notifications are on."""
         with self._engine.connect() as connection:
             found = connection.execute(select(*_COLUMNS).where(*_ON)).all()
-        self._followers = {row.id: self._follower(row) for row in found}
+        followers = {}
+        for row in found:
+            with self._unreadable.left_out(row.id):
+                followers[row.id] = self._follower(row)
+        self._followers = followers
         self._stored_at = {one: at for one, at in self._stored_at.items() if one in self._followers}
 
     def _follower(self, row: Row[Any]) -> Follower:
+        draft = rows.draft(row.id, row.name, row.kind, row.draft)
         known = self._followers.get(row.id)
         if row.click_cursor is None:
             cursor = Cursor.begin(to_micros(row.changed_at))
@@ -169,11 +175,12 @@ class ClickPostbacks:
         elif known and known.stored == row.click_cursor:
             cursor = known.cursor
         else:
-            cursor = Cursor.read(row.click_cursor)
+            with rows.stored(f"the cursor of notification {row.id}"):
+                cursor = Cursor.read(row.click_cursor)
         return Follower(
             id=row.id,
             account_sid=row.account_sid,
-            draft=rows.draft(row.name, row.kind, row.draft),
+            draft=draft,
             changed_at=row.changed_at,
             stored=row.click_cursor,
             cursor=cursor,

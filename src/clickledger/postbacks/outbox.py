@@ -19,6 +19,7 @@ def put(connection: Connection, event: Event, now: datetime) -> int:
     """Queue an event for every notification that wants it; return for how many.
 
     One that is disabled gets its delivery too, SKIPPED: it is in the log and can be replayed.
+    One that cannot be read gets none, and a line in our own log.
     """
     found = connection.execute(
         _interested()
@@ -91,7 +92,12 @@ def _interested() -> Select[Any]:
 def _queue(
     connection: Connection, found: Sequence[Row[Any]], events: Iterable[Event], now: datetime
 ) -> int:
-    wanting = [(row, rows.draft(row.name, row.kind, row.draft)) for row in found]
+    wanting = []
+    # The change goes on without it: whoever caused the event did nothing wrong.
+    unreadable = rows.Unreadable[str]("notification")
+    for row in found:
+        with unreadable.left_out(row.id):
+            wanting.append((row, rows.draft(row.id, row.name, row.kind, row.draft)))
     queued = [
         _delivery(row, event, draft.minimum_delay_s, now)
         for event in events

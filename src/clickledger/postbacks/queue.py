@@ -84,6 +84,8 @@ class Queue:
     def __init__(self, engine: Engine, disable_days: float) -> None:
         self._engine = engine
         self._disable_days = disable_days
+        self._unreadable = rows.Unreadable[str]("notification")
+        self._unreadable_deliveries = rows.Unreadable[int]("delivery")
 
     def due(
         self, now: datetime, busy: Mapping[str, AbstractSet[int]], places: Places
@@ -91,12 +93,16 @@ class Queue:
         """List what may be sent now, endpoint by endpoint, and take the places for it.
 
         ``busy``: the deliveries under way, by notification. First attempts go before retries.
-        Nothing is sent of an order key of which something earlier still waits.
+        Nothing is sent of an order key of which something earlier still waits. What cannot be
+        read is left where it is, and holds nothing else up.
         """
         found = []
         with self._engine.connect() as connection:
-            for row in connection.execute(_ENDPOINTS, {"now": now}).mappings().all():
-                notification = rows.notification(row, now)
+            endpoints = []
+            for row in connection.execute(_ENDPOINTS, {"now": now}).mappings():
+                with self._unreadable.left_out(row["id"]):
+                    endpoints.append(rows.notification(row, now))
+            for notification in endpoints:
                 chosen = self._chosen(connection, notification, busy, places, now)
                 if chosen:
                     found.append(Due(notification=notification, deliveries=chosen))
@@ -112,8 +118,8 @@ class Queue:
         """Write what became of calls, all in one transaction: fate, log, the endpoint's record.
 
         A notification is switched off here when its endpoint asks for that or has failed for
-        too long. A delivery that was taken out of the queue meanwhile stays out, unless it
-        arrived; one that is gone has no log.
+        too long. A delivery that was taken out of the queue meanwhile stays out, and one that
+        was replayed stays due, unless it arrived; one that is gone has no log.
         """
         with self._engine.begin() as connection:
             records = _Records.read(connection, results)
@@ -147,12 +153,13 @@ class Queue:
             values = {
                 "endpoint": endpoint,
                 "now": now,
-                "busy": sorted(busy.get(endpoint, ())),
+                "busy": sorted(busy.get(endpoint, set()) | self._unreadable_deliveries.known),
                 "room": room,
             }
             for row in connection.execute(query, values).mappings():
-                chosen.append(rows.delivery(row))
-                places.take(endpoint, retry=retry)
+                with self._unreadable_deliveries.left_out(row["id"]):
+                    chosen.append(rows.delivery(row))
+                    places.take(endpoint, retry=retry)
         return chosen
 
     def _judge(
@@ -161,14 +168,17 @@ class Queue:
         results: Sequence[Result],
         records: Mapping[str, RowMapping],
     ) -> list[tuple[str, str]]:
-        """Keep the endpoints' records, and switch off those that it is time for."""
+        """Keep the endpoints' records, and switch off those that it is time for.
+
+        What an earlier URL of a notification answers says nothing of the present one.
+        """
         switched_off = []
         by_endpoint: defaultdict[str, list[Result]] = defaultdict(list)
         for result in results:
-            by_endpoint[result.delivery.notification_id].append(result)
+            endpoint = result.delivery.notification_id
+            if endpoint in records and records[endpoint]["url"] == result.draft.url:
+                by_endpoint[endpoint].append(result)
         for endpoint, of_it in by_endpoint.items():
-            if endpoint not in records:
-                continue
             was = since = records[endpoint]["failing_since"]
             gone = ""
             for result in of_it:  # in the order in which the calls ended
@@ -214,14 +224,16 @@ def _finished(
     if row is None:
         return None
     verdict = result.verdict
-    stands = row["fate"] == Fate.WAITING.value or verdict.fate is Fate.DELIVERED
+    tries = row["tries"]
+    waits = row["fate"] == Fate.WAITING.value and tries == result.delivery.tries
+    stands = waits or verdict.fate is Fate.DELIVERED
     number = row["attempts"] + 1
     delivery = {
         "delivery": row["id"],
         "to_fate": verdict.fate.value if stands else row["fate"],
         "to_next_at": verdict.next_at if stands else row["next_at"],
         "to_attempts": number,
-        "to_tries": row["tries"] + 1,
+        "to_tries": tries + 1 if stands else tries,
         "to_finished_at": (
             row["finished_at"]
             if not stands
@@ -339,7 +351,11 @@ _BACKLOG = select(
     func.count().label("waiting"), func.min(deliveries.c.next_at).label("due_at")
 ).where(_WAITING)
 _RECORDS = (
-    select(notifications.c.id, notifications.c.failing_since)
+    select(
+        notifications.c.id,
+        notifications.c.failing_since,
+        notifications.c.draft["url"].as_string().label("url"),
+    )
     .where(notifications.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(notifications.c.id)
     .with_for_update()

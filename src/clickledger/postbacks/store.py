@@ -97,7 +97,7 @@ class Notifications:
             account = _Account.read(connection, account_sid)
             _refuse(errors + account.judge(draft))
             made = self._insert(connection, account_sid, draft, secret)
-        _tell(made, "created")
+        _tell(made.id, account_sid, "created")
         return made
 
     def get(self, account_sid: str, notification_id: str) -> Notification:
@@ -155,25 +155,36 @@ class Notifications:
             present = self._locked(connection, account_sid, notification_id)
             _refuse(errors + account.judge(draft, present))
             changed = self._update(connection, present, draft)
-        _tell(changed, "changed")
+        _tell(changed.id, account_sid, "changed")
         return changed
 
     def remove(self, account_sid: str, notification_id: str) -> None:
-        """Remove a notification; what waits for it is skipped, its log stays for its time."""
+        """Remove a notification; what waits for it is skipped, its log stays for its time.
+
+        One that cannot be read can be removed as well.
+        """
         with self._writing() as connection:
-            present = self._locked(connection, account_sid, notification_id)
             now = self._now()
-            self._store(
-                connection,
-                present.id,
-                removed_at=now,
-                # Nothing is signed for it any more.
-                secret="",
-                earlier_secret=None,
-                earlier_until=None,
+            removed = connection.execute(
+                update(notifications)
+                .where(
+                    rows.is_notification(notification_id),
+                    rows.is_account(account_sid),
+                    notifications.c.removed_at.is_(None),
+                )
+                .values(
+                    removed_at=now,
+                    changed_at=now,
+                    # Nothing is signed for it any more.
+                    secret="",
+                    earlier_secret=None,
+                    earlier_until=None,
+                )
             )
-            outbox.skip(connection, [present.id], now)
-        _tell(present, "removed")
+            if removed.rowcount != 1:
+                raise _no_such()
+            outbox.skip(connection, [notification_id], now)
+        _tell(notification_id, account_sid, "removed")
 
     def enable(self, account_sid: str, notification_id: str) -> Notification:
         """Switch a notification on, with a clean record; one that is on stays as it is.
@@ -195,7 +206,7 @@ class Notifications:
                 failing_since=None,
                 click_cursor=null(),
             )
-        _tell(enabled, "enabled")
+        _tell(enabled.id, account_sid, "enabled")
         return enabled
 
     def disable(
@@ -207,7 +218,7 @@ class Notifications:
             if not outbox.switch_off(connection, present.id, reason, self._now()):
                 return present
             disabled = self._locked(connection, account_sid, notification_id)
-        _tell(disabled, "disabled", reason=reason)
+        _tell(disabled.id, account_sid, "disabled", reason=reason)
         return disabled
 
     def rotate_secret(
@@ -233,7 +244,7 @@ class Notifications:
                 earlier_secret=present.secrets[0],
                 earlier_until=self._now() + self._overlap,
             )
-        _tell(rotated, "secret rotated")
+        _tell(rotated.id, account_sid, "secret rotated")
         return rotated
 
     def apply(self, account_sid: str, drafts: Sequence[Draft]) -> Applied:
@@ -273,7 +284,7 @@ class Notifications:
                     changed.append(self._update(connection, earlier, draft))
         for change, told in (("created", created), ("changed", changed)):
             for notification in told:
-                _tell(notification, change)
+                _tell(notification.id, account_sid, change)
         return Applied(created=tuple(created), changed=tuple(changed), unchanged=tuple(unchanged))
 
     def _judge(self, draft: Draft) -> tuple[FieldError, ...]:
@@ -448,16 +459,14 @@ def _sentence(errors: Sequence[FieldError]) -> str:
 
 def _present(found: Notification | None) -> Notification:
     if found is None:
-        raise NotFoundError("There is no such notification.")
+        raise _no_such()
     return found
 
 
-def _tell(notification: Notification, change: str, **facts: object) -> None:
+def _no_such() -> NotFoundError:
+    return NotFoundError("There is no such notification.")
+
+
+def _tell(notification_id: str, account_sid: str, change: str, **facts: object) -> None:
     """Write one line for a notification that has changed; only after the commit."""
-    _log.info(
-        "notification",
-        id=notification.id,
-        account=notification.account_sid,
-        change=change,
-        **facts,
-    )
+    _log.info("notification", id=notification_id, account=account_sid, change=change, **facts)

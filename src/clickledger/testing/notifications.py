@@ -6,12 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from clickledger.accounts.store import Accounts
 from clickledger.clock import SECOND, Micros, SteadyClock, to_datetime
 from clickledger.db.engine import open_engine
 from clickledger.db.revisions import migrate
+from clickledger.db.tables import notifications
 from clickledger.postbacks import outbox
 from clickledger.postbacks.log import Deliveries
 from clickledger.postbacks.model import Delivery, Draft, Event, Kind, Notification
@@ -102,6 +103,15 @@ class NotificationNode:
         """Return the deliveries of one notification, or of all, the oldest first."""
         wanted = None if notification is None else notification.id
         return self.deliveries.list(None, notification_id=wanted)[0][::-1]
+
+    def spoil(self, notification: Notification, document: object) -> None:
+        """Store something in the place of a notification's draft, as no version of ours would."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(notifications)
+                .where(notifications.c.id == notification.id)
+                .values(draft=document)
+            )
 
     def pass_by(self, time: timedelta) -> None:
         """Let time pass."""

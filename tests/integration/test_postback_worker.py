@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 from clickledger.clock import SteadyClock, to_datetime, wall_clock
 from clickledger.config import Settings
@@ -299,3 +301,26 @@ def test_old_deliveries_are_removed(tmp_path: Path) -> None:
             )
         office.worker.purge()
         assert [one.id for one in office.node.log()] == [2]
+
+
+def test_a_count_that_fails_ends_no_call(tmp_path: Path) -> None:
+    failed = threading.Event()
+
+    def fail(*call: object) -> None:
+        if "AS waiting" in str(call[2]):
+            failed.set()
+            raise ValueError("no count")
+
+    with receiver(tmp_path) as running:
+        office = Office(tmp_path, running)
+        event.listen(office.node.engine, "before_cursor_execute", fail)
+        to = office.add("/ok")
+        with capture_logs() as lines:
+            office.worker.start()
+            try:
+                assert failed.wait(10)
+                office.put(to)
+                until(lambda: office.fates(to) == [Fate.DELIVERED])
+            finally:
+                office.worker.stop()
+    assert not lines

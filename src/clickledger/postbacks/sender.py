@@ -26,6 +26,9 @@ _KEEP_HEAD_BYTES = 8 * 1024
 #: Seconds that an idle connection is kept: below what servers usually keep theirs (5 s and more),
 #: so that hardly ever both ends decide at the same time.
 _IDLE_S = 4.0
+#: Most idle connections that are kept, over all endpoints: a process may have so many files open,
+#: and calls to many endpoints would otherwise leave all that some seconds bring.
+_IDLE_MOST = 200
 
 #: Scheme, host, port.
 _Origin = tuple[str, str, int]
@@ -44,7 +47,8 @@ class Sender:
     """Calls endpoints; belongs to one event loop.
 
     ``connect_s``: for the look-up and the connection. ``timeout_s``: for a call as a whole,
-    whatever trickles in meanwhile. How many calls are under way is the caller's to limit.
+    whatever trickles in meanwhile. ``most_idle``: connections that are kept open between calls.
+    How many calls are under way is the caller's to limit.
     """
 
     def __init__(
@@ -55,12 +59,14 @@ class Sender:
         *,
         clock: SteadyClock | None = None,
         tls: ssl.SSLContext | None = None,
+        most_idle: int = _IDLE_MOST,
     ) -> None:
         self._backend = GuardedBackend(guard, connect_s)
         self._connect_s = connect_s
         self._timeout_s = timeout_s
         self._clock = clock or SteadyClock()
         self._tls = tls
+        self._most_idle = most_idle
         self._idle: dict[_Origin, list[httpcore.AsyncHTTPConnection]] = {}
 
     async def send(self, prepared: Prepared) -> Outcome:
@@ -127,16 +133,21 @@ class Sender:
         except BaseException:
             await _close(connection)
             raise
-        if connection.is_available():
+        if not connection.is_available():
+            return
+        if sum(map(len, self._idle.values())) >= self._most_idle:
+            await _close(connection)
+        else:
             self._idle.setdefault(origin, []).append(connection)
 
     async def _connection(
         self, origin: _Origin, request: httpcore.Request
     ) -> httpcore.AsyncHTTPConnection:
         """Take the connection used last, so that those not needed grow old; else a new one."""
-        idle = self._idle.get(origin, [])
-        while idle:
+        while idle := self._idle.get(origin):
             connection = idle.pop()
+            if not idle:
+                del self._idle[origin]
             if not connection.has_expired():
                 return connection
             await _close(connection)

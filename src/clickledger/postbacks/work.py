@@ -335,7 +335,8 @@ class _Delivering:
     async def _count_on(self) -> None:
         """See to what is done every few seconds."""
         while True:
-            with contextlib.suppress(ClickledgerError):  # the looks tell of it
+            # Whatever it is, the looks meet it and tell of it; no call is to end for a count.
+            with contextlib.suppress(Exception):
                 self.backlog = await self._ask(self._queue.backlog)
             due_at = self.backlog.due_at
             late = to_datetime(self._clock.now()) - due_at if due_at else timedelta()

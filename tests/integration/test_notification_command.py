@@ -215,6 +215,70 @@ def test_a_header_without_a_colon_is_refused_and_not_repeated(data: Path) -> Non
     assert str(error) == "header: the 2. is not NAME: VALUE"
 
 
+@pytest.mark.parametrize("words", [("add", "--name=n", "--kind=CLICK", URL), ("change", "jobs")])
+def test_a_header_that_is_given_twice_is_refused(data: Path, words: tuple[str, ...]) -> None:
+    jobs = add(data, "--header=X-One: 1")["id"]
+    error = refused(
+        data,
+        "notification",
+        *(jobs if word == "jobs" else word for word in words),
+        "--header=Authorization: first",
+        "--header=Authorization: second",
+    )
+    assert str(error) == "header: the 2. has the name of an earlier one"
+
+
+def test_what_was_shown_masked_may_come_back_and_stays(data: Path) -> None:
+    jobs = add(data, "--method=POST", '--body={"token":"bodysecret"}', "--header=Key: headersecret")
+    run(
+        data,
+        "notification",
+        "change",
+        jobs["id"],
+        f"--url={jobs['url']}",
+        f"--body={jobs['body']}",
+        "--header=key: ***",
+        "--header=X-New: 1",
+    )
+    exported = run(data, "notification", "export", "--header-values")
+    assert "token=verysecret" in exported
+    assert "bodysecret" in exported
+    assert '"key" = "headersecret"' in exported
+    assert '"X-New" = "1"' in exported
+    assert "***" not in exported
+
+
+@pytest.mark.parametrize(
+    ("option", "field"),
+    [
+        ("--url=http://127.0.0.1/elsewhere?token=***", "url"),
+        ('--body={"token":"***","job":"{JobId}"}', "body"),
+        ("--header=Other: ***", "header"),
+    ],
+)
+def test_a_mask_that_stands_for_nothing_is_refused(data: Path, option: str, field: str) -> None:
+    jobs = add(data, "--method=POST", '--body={"token":"bodysecret"}')
+    error = refused(data, "notification", "change", jobs["id"], option)
+    assert isinstance(error, InvalidInputError)
+    assert [one.field for one in error.fields] == [field]
+    assert "say the secret itself" in str(error)
+
+
+def test_a_new_notification_cannot_be_said_with_a_mask(data: Path) -> None:
+    words = ("notification", "add", "--name=n", "--kind=CLICK")
+    for more in (
+        ("--url=http://127.0.0.1/?key=***",),
+        ("--url=http://127.0.0.1/", "--header=A: ***"),
+    ):
+        assert "say the secret itself" in str(refused(data, *words, *more))
+
+
+def test_the_body_that_is_shown_is_one_that_is_sent(data: Path) -> None:
+    assert "every macro" not in run(data, "notification", "show", add(data)["id"])
+    posted = add(data, "--method=POST", name="posted")["id"]
+    assert "every macro, as JSON" in run(data, "notification", "show", posted)
+
+
 def test_a_secret_may_be_given_and_comes_from_standard_input(data: Path) -> None:
     secret = f"whsec_{'A' * 43}="
     assert add(data, f"--secret={secret}")["secret"] == secret

@@ -168,6 +168,13 @@ def test_a_wrong_value_is_told_with_its_line(line: str, sentence: str) -> None:
     assert faults(table(line), HOME="/") == [f"line 5, {sentence}"]
 
 
+def test_a_url_as_it_is_shown_is_refused() -> None:
+    text = '[[notification]]\nname = "a"\nkind = "CLICK"\nurl = "http://example.com/?key=***"\n'
+    assert faults(text) == [
+        "line 4, url: *** stands for a secret that is not shown; write the secret itself"
+    ]
+
+
 def test_the_value_of_a_header_is_not_repeated() -> None:
     (fault,) = faults(table("headers = { A = 123456789 }"))
     assert "123456789" not in fault

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from clickledger.errors import InvalidInputError
-from clickledger.postbacks.model import BodyFormat, Method
+from clickledger.postbacks import masking
+from clickledger.postbacks.model import BodyFormat, Draft, Method
 
 
 class Emptied(StrEnum):
@@ -31,6 +32,8 @@ EMPTY: Mapping[Emptied, Mapping[str, object]] = {
     Emptied.ACTION_TRACKERS: {"action_tracker_ids": ()},
     Emptied.HEADERS: {"headers": {}},
 }
+
+_HIDDEN = f"{masking.MASK} stands for a secret that is not shown; say the secret itself"
 
 # What `add` and `change` have in common, spelled and explained in one way.
 MethodOption = Annotated[
@@ -99,6 +102,28 @@ def said(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - one type for each f
     }
 
 
+def unmasked(said: Mapping[str, Any], present: Draft | None = None) -> dict[str, Any]:
+    """Put back what was masked when it was shown, for a change of ``present``.
+
+    Raises:
+        InvalidInputError: a mask stands for nothing that is there.
+    """
+    fields = dict(said)
+    shown = None if present is None else masking.masked(present)
+    for name in ("url", "body"):
+        text = fields.get(name, "")
+        if present is not None and text == getattr(shown, name):
+            fields[name] = getattr(present, name)
+        elif masking.MASK in text and (
+            name == "url" or (shown is not None and masking.MASK in shown.body)
+        ):
+            raise InvalidInputError.of(name, _HIDDEN)
+    if "headers" in fields:
+        known = {} if present is None else present.headers
+        fields["headers"] = _unmasked_headers(fields["headers"], known)
+    return fields
+
+
 def read_secret(said: str | None) -> str | None:
     """Return a secret as given, or from standard input: there no list of processes shows it."""
     return sys.stdin.readline().strip() if said == "-" else said
@@ -110,5 +135,19 @@ def _headers(pairs: Iterable[str]) -> dict[str, str]:
         name, colon, value = pair.partition(":")
         if not colon:  # it may be a secret: it is not repeated
             raise InvalidInputError.of("header", f"the {number}. is not NAME: VALUE")
+        if name.strip() in headers:
+            raise InvalidInputError.of("header", f"the {number}. has the name of an earlier one")
         headers[name.strip()] = value.strip()
+    return headers
+
+
+def _unmasked_headers(said: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:
+    known = {name.lower(): value for name, value in present.items()}
+    headers = dict(said)
+    for name, value in said.items():
+        if value != masking.MASK:
+            continue
+        if name.lower() not in known:
+            raise InvalidInputError.of("header", f"{name}: {_HIDDEN}")
+        headers[name] = known[name.lower()]
     return headers

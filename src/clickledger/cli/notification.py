@@ -17,7 +17,7 @@ from clickledger.cli.options import AnyAccount, AsJson, Data
 from clickledger.clock import SteadyClock
 from clickledger.errors import InvalidInputError
 from clickledger.postbacks import files, masking
-from clickledger.postbacks.model import Draft, Kind, Notification
+from clickledger.postbacks.model import Draft, Kind, Method, Notification
 from clickledger.postbacks.network import Guard
 from clickledger.postbacks.store import InvalidDraftsError, Notifications
 
@@ -67,7 +67,7 @@ def add(
         headers=headers,
         click_limit=click_limit,
     )
-    draft = Draft(name=name, kind=kind, url=url, **said)
+    draft = Draft(**drafts.unmasked({"name": name, "kind": kind, "url": url, **said}))
     with open_control(data) as control:
         made = open_store(control).create(
             control.account(account), draft, drafts.read_secret(secret)
@@ -158,7 +158,7 @@ def change(
     with open_control(data) as control:
         store = open_store(control)
         found = store.find(notification_id)
-        draft = dataclasses.replace(found.draft, **said)
+        draft = dataclasses.replace(found.draft, **drafts.unmasked(said, found.draft))
         changed = store.change(found.account_sid, found.id, draft)
     _print(changed, as_json=as_json)
 
@@ -314,7 +314,7 @@ def _print(notification: Notification, *, as_json: bool, with_secret: bool = Fal
             ("Name", draft.name),
             ("Kind", draft.kind.value),
             ("Calls", f"{draft.method.value} {draft.url}"),
-            ("Body", draft.body or f"every macro, as {draft.body_format.value}"),
+            ("Body", _body(draft)),
             ("Events", draft.events or "all"),
             ("Programs", draft.program_ids or "all"),
             ("Partners", draft.partner_ids or "all"),
@@ -348,6 +348,12 @@ def _as_data(notification: Notification, *, with_secret: bool = False) -> dict[s
         "clicks_since": notification.clicks_since,
     }
     return {**shown, "secret": notification.secrets[0]} if with_secret else shown
+
+
+def _body(draft: Draft) -> str:
+    if draft.method is Method.GET:
+        return "none"
+    return draft.body or f"every macro, as {draft.body_format.value}"
 
 
 def _state(notification: Notification) -> str:

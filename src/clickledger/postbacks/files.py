@@ -152,6 +152,13 @@ def _string(value: object, _: Mapping[str, str]) -> str:
     raise ValueError(f"{_shown(value)} is not a text in quotes")
 
 
+def _url(value: object, environment: Mapping[str, str]) -> str:
+    text = _string(value, environment)
+    if MASK in text:
+        raise ValueError(f"{MASK} stands for a secret that is not shown; write the secret itself")
+    return text
+
+
 def _whole(value: object, _: Mapping[str, str]) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -208,7 +215,7 @@ _Reader = Callable[[object, Mapping[str, str]], object]
 _READERS: Mapping[str, _Reader] = {
     "name": _string,
     "kind": _one_of(Kind),
-    "url": _string,
+    "url": _url,
     "method": _one_of(Method),
     "body": _string,
     "body_format": _one_of(BodyFormat),

@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_mock_engine, exc, select, update
+from sqlalchemy import Engine, create_mock_engine, event, exc, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from clickledger.config import DataFolder, Settings
@@ -373,6 +373,23 @@ def test_a_server_that_is_not_there_is_told() -> None:
     with pytest.raises(UnavailableError, match="does not answer"):
         revisions.check(engine)
     engine.dispose()
+
+
+def test_a_server_that_only_reads_is_told(tmp_path: Path) -> None:
+    psycopg = pytest.importorskip("psycopg")
+
+    class ReadOnlyError(sqlite3.InternalError):
+        """What the driver of PostgreSQL raises, as that of SQLite would."""
+
+        sqlstate = psycopg.errors.ReadOnlySqlTransaction.sqlstate
+
+    def refuse(*_call: object) -> None:
+        raise ReadOnlyError("cannot execute UPDATE in a read-only transaction")
+
+    with migrated(tmp_path / "control.db") as engine:
+        event.listen(engine, "do_execute", refuse)
+        with pytest.raises(UnavailableError, match="read-only"), engine.connect() as connection:
+            connection.execute(select(tables.accounts.c.sid))
 
 
 @pytest.mark.parametrize("url", ["nosuch://host/db", "mysql://host/db"])

@@ -24,6 +24,8 @@ from clickledger.errors import CorruptedError, InvalidInputError, UnavailableErr
 WAIT_S = 15.0
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: SQLSTATE of a write to a PostgreSQL server that others write to.
+_READ_ONLY = "25006"
 
 
 def control_url(settings: Settings, folder: DataFolder) -> URL:
@@ -167,6 +169,9 @@ def _tell(context: ExceptionContext) -> Exception | None:
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED:
             return CorruptedError(f"the control database is damaged: {original}")
-    if isinstance(context.sqlalchemy_exception, exc.OperationalError):
+    # After a failover, until its address is that of the other server: the driver calls it an
+    # internal error, which would be one of ours.
+    read_only = getattr(original, "sqlstate", "") == _READ_ONLY
+    if read_only or isinstance(context.sqlalchemy_exception, exc.OperationalError):
         return UnavailableError(f"the control database does not answer: {original}")
     return None

@@ -79,20 +79,36 @@ class Raw:
     tls: ssl.SSLContext | None = None
     connections: int = 0
     port: int = field(default_factory=free_port)
+    _serving: set["asyncio.Task[object]"] = field(default_factory=set)
 
     async def _count(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await self.serve(reader, writer)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self.serve(reader, writer)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        finally:
+            self._serving.discard(task)
+            writer.transport.abort()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         server = await asyncio.start_server(self._count, "127.0.0.1", self.port, ssl=self.tls)
         async with server:
             yield
+            for _ in range(10):  # what was just accepted gets its transport
+                await asyncio.sleep(0)
+        # What was accepted ends by itself, since its caller is gone, or is ended here.
+        async with asyncio.timeout(5):
+            while any(getattr(server, name, 0) for name in ("_active_count", "_clients")):
+                for task in [*self._serving]:
+                    task.cancel()
+                await asyncio.sleep(0.01)
 
     def __enter__(self) -> Self:
         ready = threading.Event()

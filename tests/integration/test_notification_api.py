@@ -1,5 +1,6 @@
 """``EventNotifications`` of the API: setting them up, changing them, and who may see them."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from clickledger.api.handling import home
 from clickledger.postbacks.model import Fate, Kind, Notification
+from clickledger.postbacks.store import Notifications
 from clickledger.testing.brand_api import BrandApi, Login, brand_api
 from clickledger.testing.in_process import Answer
 from clickledger.testing.notifications import draft
@@ -370,6 +372,30 @@ def test_a_name_that_is_taken(api: BrandApi) -> None:
     assert fields(send(api, "PUT", f"/{other['Id']}", {"Name": "Jobs"})) == ["Name"]
     create(api, login=api.stranger)  # another account's names are its own
     create(api, login=api.partner)
+
+
+@pytest.mark.parametrize(("others", "status"), [(1, 200), (4, 200), (5, 409)])
+def test_what_another_request_changes_meanwhile_stays(
+    api: BrandApi, monkeypatch: pytest.MonkeyPatch, others: int, status: int
+) -> None:
+    made = create(api)["Id"]
+    left = list(range(others))
+    get = Notifications.get
+
+    def meanwhile(store: Notifications, account_sid: str, notification_id: str) -> Notification:
+        found = get(store, account_sid, notification_id)
+        if left:
+            name = f"Changed {left.pop()}"
+            said = dataclasses.replace(found.draft, name=name)
+            store.change(account_sid, notification_id, said)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Notifications, "get", meanwhile)
+        answer = send(api, "PUT", f"/{made}", {"MinimumDelay": 7})
+    assert answer.status == status, answer.text
+    one = shown(api, made)
+    assert (one["Name"], one["MinimumDelay"]) == ("Changed 0", 7 if status == 200 else 0)
 
 
 def test_the_kind_cannot_change(api: BrandApi) -> None:

@@ -20,6 +20,7 @@ from clickledger.api.openapi import PAGE, operation, operation_id
 from clickledger.api.render import Answer, Fields, Listing, Members, Resource
 from clickledger.api.requests import Reader
 from clickledger.clock import to_datetime
+from clickledger.errors import ConflictError
 from clickledger.postbacks import masking, schedule
 from clickledger.postbacks.model import Draft, Notification, Outcome
 from clickledger.postbacks.trial import Trial
@@ -29,6 +30,8 @@ _BAD = {HTTPStatus.BAD_REQUEST: "A field is wrong; Errors names each."}
 _NOT_FOUND = {HTTPStatus.NOT_FOUND: "The account has no such notification."}
 #: Statuses of an endpoint that has taken what it was sent.
 _ACKNOWLEDGED = range(200, 300)
+#: How often a change is made again of what another request has made meanwhile.
+_CHANGE_TRIES = 5
 _DONE = {HTTPStatus.OK: "Status and Uri."}
 
 
@@ -116,7 +119,15 @@ def get_notification(request: AccountRequest, notification_id: FromPath[str]) ->
     "/EventNotifications/{notification_id:str}",
     operation_id=operation_id("changeEventNotification"),
     summary="Change a notification",
-    operation_class=operation(body=drafts.FIELDS, answers={**_DONE, **_BAD, **_NOT_FOUND}),
+    operation_class=operation(
+        body=drafts.FIELDS,
+        answers={
+            **_DONE,
+            HTTPStatus.CONFLICT: "Others keep changing it at the same time; try again.",
+            **_BAD,
+            **_NOT_FOUND,
+        },
+    ),
 )
 async def change_notification(
     request: AccountRequest, notification_id: FromPath[str]
@@ -128,12 +139,20 @@ async def change_notification(
     work, call, caller = services(request.app), call_of(request), request.user
 
     def change() -> Notification:
-        present = work.notifications.get(caller.sid, notification_id)
-        said = drafts.read(call.parameters, present.draft)
-        return work.notifications.change(caller.sid, notification_id, said.draft, known=said.errors)
+        present = work.notifications.get(caller.sid, notification_id).draft
+        said = drafts.read(call.parameters, present)
+        return work.notifications.change(
+            caller.sid, notification_id, said.draft, made_of=present, known=said.errors
+        )
 
-    changed = await to_thread.run_sync(change, limiter=work.look_ups)
-    return _done(request, changed)
+    left = _CHANGE_TRIES
+    while True:
+        left -= 1
+        try:
+            return _done(request, await to_thread.run_sync(change, limiter=work.look_ups))
+        except ConflictError:  # another request changed it meanwhile: what that one said stays
+            if not left:
+                raise
 
 
 @delete(

@@ -159,7 +159,7 @@ def change(
         store = open_store(control)
         found = store.find(notification_id)
         draft = dataclasses.replace(found.draft, **drafts.unmasked(said, found.draft))
-        changed = store.change(found.account_sid, found.id, draft)
+        changed = store.change(found.account_sid, found.id, draft, made_of=found.draft)
     _print(changed, as_json=as_json)
 
 

@@ -26,7 +26,13 @@ from sqlalchemy import (
 from clickledger import ids
 from clickledger.clock import SteadyClock, to_datetime
 from clickledger.db.tables import accounts, notifications, partners, programs
-from clickledger.errors import ClickledgerError, FieldError, InvalidInputError, NotFoundError
+from clickledger.errors import (
+    ClickledgerError,
+    ConflictError,
+    FieldError,
+    InvalidInputError,
+    NotFoundError,
+)
 from clickledger.postbacks import outbox, rows, rules, signing, templates
 from clickledger.postbacks.macros import MACROS
 from clickledger.postbacks.model import Draft, Notification
@@ -138,21 +144,26 @@ class Notifications:
         notification_id: str,
         draft: Draft,
         *,
+        made_of: Draft | None = None,
         known: Sequence[FieldError] = (),
     ) -> Notification:
         """Put another draft in the place of the present one; the kind cannot change.
 
+        ``made_of``: the draft that the new one differs from by what was asked for.
         ``known``: what the caller found wrong before; it is told with the rest.
 
         What waits is sent as the new draft says. A new URL starts with a clean record.
 
         Raises:
             InvalidInputError: names every wrong field.
+            ConflictError: the present draft is not the one that the new one was made of.
         """
         errors = (*known, *self._judge(draft))
         with self._writing() as connection:
             account = _Account.read(connection, account_sid)
             present = self._locked(connection, account_sid, notification_id)
+            if made_of is not None and present.draft != made_of:
+                raise ConflictError("The notification was changed at the same time; try again.")
             _refuse(errors + account.judge(draft, present))
             changed = self._update(connection, present, draft)
         _tell(changed.id, account_sid, "changed")

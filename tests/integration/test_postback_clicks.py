@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -344,7 +344,7 @@ def test_clicks_while_a_notification_is_off_are_not_told(site: Site) -> None:
     assert site.cursor(made) == rested
     site.pass_by(seconds=1)
     site.node.notifications.enable(site.node.brand, made.id)
-    assert site.node.notifications.find(made.id).clicks_since is None
+    assert site.node.notifications.find(made.id).clicks_since == to_datetime(site.node.now)
     site.pass_by(seconds=1)
     site.load(site.make(1))
     with capture_logs() as lines:
@@ -669,3 +669,13 @@ def test_a_notification_that_cannot_be_read_holds_up_no_other(
         assert (site.follower.look(), site.follower.look()) == (2, 0)
     assert site.told(good) == [1, 2]
     assert [line["id"] for line in lines if line["log_level"] == "error"] == [bad.id]
+
+
+def test_a_change_before_the_first_look_loses_no_click(site: Site) -> None:
+    made = site.follow()
+    site.pass_by(seconds=1)
+    site.load(site.make(2))
+    site.pass_by(seconds=1)
+    changed = replace(made.draft, name="renamed")
+    site.node.notifications.change(made.account_sid, made.id, changed)
+    assert site.follower.look() == 2

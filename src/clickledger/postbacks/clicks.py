@@ -45,6 +45,7 @@ _COLUMNS: tuple[Column[Any], ...] = (
     notifications.c.name,
     notifications.c.kind,
     notifications.c.draft,
+    notifications.c.created_at,
     notifications.c.changed_at,
     notifications.c.click_cursor,
 )
@@ -165,18 +166,19 @@ class ClickPostbacks:
         draft = rows.draft(row.id, row.name, row.kind, row.draft)
         known = self._followers.get(row.id)
         if row.click_cursor is None:
-            cursor = Cursor.begin(to_micros(row.changed_at))
-            _log.info(
-                "click_postbacks_begin",
-                notification=row.id,
-                account=row.account_sid,
-                since=row.changed_at.isoformat(),
-            )
+            cursor = Cursor.begin(to_micros(row.created_at))
         elif known and known.stored == row.click_cursor:
             cursor = known.cursor
         else:
             with rows.stored(f"the cursor of notification {row.id}"):
                 cursor = Cursor.read(row.click_cursor)
+        if cursor.version is None and (known is None or known.cursor.since != cursor.since):
+            _log.info(
+                "click_postbacks_begin",
+                notification=row.id,
+                account=row.account_sid,
+                since=to_datetime(cursor.since).isoformat(),
+            )
         return Follower(
             id=row.id,
             account_sid=row.account_sid,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from clickledger import ids
-from clickledger.clock import SteadyClock, to_datetime
+from clickledger.clock import SteadyClock, to_datetime, to_micros
 from clickledger.db.tables import accounts, notifications, partners, programs
 from clickledger.errors import (
     ClickledgerError,
@@ -34,8 +34,9 @@ from clickledger.errors import (
     NotFoundError,
 )
 from clickledger.postbacks import outbox, rows, rules, signing, templates
+from clickledger.postbacks.click_rules import Cursor
 from clickledger.postbacks.macros import MACROS
-from clickledger.postbacks.model import Draft, Notification
+from clickledger.postbacks.model import Draft, Kind, Notification
 
 _log = structlog.get_logger(__name__)
 
@@ -207,15 +208,18 @@ class Notifications:
             present = self._locked(connection, account_sid, notification_id)
             if present.disabled_at is None:
                 return present
+            now = self._now()
             # Put by a transaction that did not see yet that it had been switched off.
-            outbox.skip(connection, [present.id], self._now())
+            outbox.skip(connection, [present.id], now)
+            follows = present.draft.kind is Kind.CLICK
+            cursor = Cursor.begin(to_micros(now)).document() if follows else null()
             enabled = self._store(
                 connection,
                 present.id,
                 disabled_at=None,
                 disabled_reason="",
                 failing_since=None,
-                click_cursor=null(),
+                click_cursor=cursor,
             )
         _tell(enabled.id, account_sid, "enabled")
         return enabled

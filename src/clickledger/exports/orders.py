@@ -22,8 +22,6 @@ class Order:
     parallel: int
     #: Of the query engine, for each slice that is being written.
     memory_mb: int
-    #: CPU priority, as ``nice`` counts.
-    niceness: int
     #: Process to die with.
     parent: int
 

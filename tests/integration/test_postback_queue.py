@@ -323,6 +323,16 @@ def test_the_backlog_is_counted(post: Post) -> None:
     assert (backlog.waiting, backlog.due_at) == (3, began)
 
 
+def test_what_waits_for_an_earlier_one_of_its_key_is_not_overdue(post: Post) -> None:
+    post.put(post.node.add(), 2, order_key="a")
+    post.finish({"status": 500})
+    post.node.pass_by(timedelta(seconds=10))
+    ((retry,),) = (due.deliveries for due in post.due())
+    assert post.queue.backlog().due_at == retry.next_at
+    assert retry.next_at is not None
+    assert retry.next_at > retry.event_at
+
+
 def test_what_is_due_is_found_by_index(post: Post) -> None:
     """The log may hold millions of finished deliveries: none of them is looked at."""
     seen: list[str] = []

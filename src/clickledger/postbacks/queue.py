@@ -71,7 +71,7 @@ class Backlog:
     """What waits."""
 
     waiting: int
-    #: When that was due which has been due the longest; None: nothing waits.
+    #: When that was due which has been due the longest and is in turn; None: nothing waits.
     due_at: datetime | None
 
 
@@ -348,7 +348,9 @@ _FIRST = (
 )
 _RETRIES = _retries()
 _BACKLOG = select(
-    func.count().label("waiting"), func.min(deliveries.c.next_at).label("due_at")
+    func.count().label("waiting"),
+    # What has to wait for an earlier one of its key is not late.
+    func.min(deliveries.c.next_at).filter(_IN_TURN).label("due_at"),
 ).where(_WAITING)
 _RECORDS = (
     select(

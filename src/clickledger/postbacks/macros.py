@@ -235,7 +235,10 @@ DIGEST: Mapping[str, Macro] = _mapping(
     _text("From", "2026-03-01T12:00:07Z"),
     _text("To", "2026-03-01T12:01:00Z"),
     _number("Limit", "50"),
-    _text("Message", "More than 50 clicks in a second: one digest takes the place of 4200 calls."),
+    _text(
+        "Message",
+        "More than 50 clicks in one second: this digest takes the place of 4200 single calls.",
+    ),
 )
 
 

@@ -7,7 +7,6 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
-_NICEST = 19
 
 #: Number of ioprio_set(2) by machine, and its arguments: this process, lowest best-effort level.
 #: Not the idle class: behind something that never rests, nothing would ever be written.
@@ -26,16 +25,13 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def give_way() -> None:
-    """Work only when nobody else wants to: this thread and those it will start, processor and disk.
+def give_way(niceness: int) -> None:
+    """Lower the priority of this thread and those it will start: processor and disk.
 
-    Whatever wakes up takes the processor at once, which a mere ``nice`` does not promise: a
-    redirect passes through four threads, and waited a slice of time for each.
+    ``niceness``: as ``nice`` counts; a lower priority that is set already stays.
     """
-    if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        number = _IOPRIO_SET.get(platform.machine())
-        if number is not None:
-            ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_LOWEST)
-    else:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICEST)
+    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None and sys.platform == "linux":
+        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_LOWEST)

@@ -22,6 +22,8 @@ class Order:
     parallel: int
     #: Of the query engine, for each slice that is being written.
     memory_mb: int
+    #: CPU priority, as ``nice`` counts.
+    niceness: int
     #: Process to die with.
     parent: int
 

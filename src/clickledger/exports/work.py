@@ -22,6 +22,7 @@ from clickledger.lake import engine
 #: Of the query engine, per slice under way. Twice what a slice needs: near its limit the engine
 #: hands memory back and asks for it again all the time, a fifth of the whole work.
 _MEMORY_MB = 220
+_NICENESS = 10
 #: Seconds between two looks at whether the run was cancelled.
 _CANCEL_POLL_S = 0.2
 
@@ -36,6 +37,7 @@ def run(
     scratch: Path,
     parallel: int = 2,
     memory_mb: int = _MEMORY_MB,
+    niceness: int = _NICENESS,
 ) -> Manifest | None:
     """Write what is not written yet, the manifest last; None: cancelled, finished slices stay.
 
@@ -60,6 +62,7 @@ def run(
             scratch=str(spill),
             parallel=parallel,
             memory_mb=memory_mb,
+            niceness=niceness,
             parent=os.getpid(),
         )
         try:

@@ -226,7 +226,7 @@ def main() -> int:
     """Write what stdin orders; exit status 0 when every part is durable."""
     order = orders.decode_order(sys.stdin.buffer.readline())
     process.die_with_parent(order.parent)
-    process.give_way()
+    process.give_way(order.niceness)
     reports = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no report
 

@@ -106,8 +106,8 @@ def _written_by_child(
             stderr=complaints,
         ) as child,
     ):
+        reports = _Reports(child, order)
         try:
-            reports = _Reports(child, order)
             slices: list[SliceDone] = []
             while not cancelled():
                 match reports.next(_CANCEL_POLL_S):
@@ -125,6 +125,7 @@ def _written_by_child(
             return None
         finally:
             child.kill()  # nothing of it is lost: what it reported is durable
+            reports.join()
 
 
 class _Reports:
@@ -134,7 +135,8 @@ class _Reports:
         assert child.stdin is not None  # noqa: S101 - a pipe was asked for
         assert child.stdout is not None  # noqa: S101 - a pipe was asked for
         self._found: queue.SimpleQueue[orders.Report | Literal["ended"]] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(child.stdout,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(child.stdout,), daemon=True)
+        self._reader.start()
         with contextlib.suppress(BrokenPipeError):  # it died; the end of its output says so
             child.stdin.write(orders.encode(order))
             child.stdin.close()
@@ -145,6 +147,10 @@ class _Reports:
             return self._found.get(timeout=timeout_s)
         except queue.Empty:
             return None
+
+    def join(self) -> None:
+        """Wait for the last report of a child that has ended, before its output is closed."""
+        self._reader.join()
 
     def _read(self, stdout: IO[bytes]) -> None:
         for line in stdout:

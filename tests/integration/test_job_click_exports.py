@@ -61,9 +61,17 @@ def rows_of(result: Result) -> list[dict[str, str]]:
 
 
 def descendants() -> set[int]:
-    """List the processes that this one started and that still run."""
+    """List the writing processes that this one started; other tests may have left others."""
     own = Path(f"/proc/{os.getpid()}/task")
-    return {int(pid) for file in own.glob("*/children") for pid in file.read_text().split()}
+    pids = {int(pid) for file in own.glob("*/children") for pid in file.read_text().split()}
+    return {pid for pid in pids if _writes(pid)}
+
+
+def _writes(pid: int) -> bool:
+    try:
+        return b"clickledger.exports.writer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return False
 
 
 def test_a_job_exports_the_day(node: Node) -> None:

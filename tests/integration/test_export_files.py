@@ -396,6 +396,7 @@ def test_what_an_ended_process_left_half_written_is_removed(lake: LakeDays, tmp_
     folder.mkdir()
     (folder / ".part-00001.99.tmp").write_bytes(b"half")
     run(planned(lake, tmp_path), folder)
+    assert not [*folder.glob(".*.tmp")]
 
 
 @contextmanager
